@@ -1,0 +1,1 @@
+"""Models and statistics on data frames: churn, value, baskets, campaigns, decisions."""

@@ -1,0 +1,1 @@
+"""The report that a customer-relationship manager reads in the morning."""

@@ -1,1 +1,23 @@
-"""The flows and the command: thin wiring of data, features and models with Prefect and MLflow."""
+"""The flows and the command: thin wiring of data, features and models with Prefect and MLflow.
+
+Importing this package sets, where the environment does not say otherwise, that nothing reports home and that the
+servers' libraries keep quiet: the settings are read when Prefect and MLflow are imported, so they must come first.
+"""
+
+import os
+
+for _name, _value in {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    # A busy machine takes longer than the 20 seconds that Prefect grants its own temporary server.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # OpenMP threads that spin while they wait make a fit forty times slower on busy cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}.items():
+    os.environ.setdefault(_name, _value)

@@ -1,0 +1,45 @@
+"""Contract of customers: who may buy, and what the company calls them."""
+
+from data.contracts.base import Column, Contract, DType, Reject, Rows, Severity, literal
+from data.contracts.rules import holds, no_copies, not_null, readable, unique
+
+
+def _until_received(rows: Rows) -> str:
+    # A local date may be one day ahead of UTC.
+    return f"first_seen_on <= CAST({literal(rows.delivery.received_at)} AS DATE) + 1"
+
+
+CUSTOMERS = Contract(
+    name="customers",
+    grain="customer",
+    columns=(
+        Column("customer_id", DType.STRING, required=True),
+        Column("first_seen_on", DType.DATE),
+        Column("age_band", DType.STRING),
+        Column("gender", DType.STRING),
+        Column("region", DType.STRING),
+        Column("segment", DType.STRING),
+        Column("account_manager", DType.STRING),
+        Column("loyalty_tier", DType.STRING),
+        Column("loyalty_joined_on", DType.DATE),
+    ),
+    expectations=(
+        no_copies("duplicate customer row"),
+        not_null("customer_id"),
+        unique("customer_id"),
+        readable(),
+        holds("first seen in the future", _until_received, "first_seen_on", severity=Severity.WARNING),
+    ),
+    examples=(
+        {"customer_id": "C1", "first_seen_on": "2023-01-05", "age_band": "35-44", "region": "North"},
+        {"customer_id": "C2", "first_seen_on": None, "age_band": None, "region": "Södermanland"},
+    ),
+    rejects=(
+        Reject("duplicate customer row", {}),
+        Reject("customer_id is null", {"customer_id": None}),
+        Reject("customer_id is not unique", {"age_band": "45-54"}),
+        Reject("bad UTF-8", {"customer_id": "C3", "region": "S\ufffddermanland"}),
+        Reject("first_seen_on is not a date", {"customer_id": "C3", "first_seen_on": "05.01.2023"}),
+        Reject("first seen in the future", {"customer_id": "C3", "first_seen_on": "2030-01-01"}),
+    ),
+)

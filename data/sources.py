@@ -1,0 +1,68 @@
+"""Sources: where raw contract tables come from, and the digest by which a run knows that they changed."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data import demo
+from data.contracts import CONTRACTS
+from data.errors import ConfigError
+
+
+class Source(Protocol):
+    """Gives raw contract tables by name, and their digest without reading them all."""
+
+    def digest(self) -> str:
+        """Return a digest that changes with any byte of the source."""
+
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Return the raw tables by the name of their contract; tables that the source lacks are left out."""
+
+
+class DemoSource:
+    """Complete Journey, from its PyPI package."""
+
+    def digest(self) -> str:
+        """Return a digest of the package's files that are read."""
+        return demo.source_digest()
+
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Return all five tables."""
+        return demo.raw_tables()
+
+
+class ParquetSource:
+    """A folder with one Parquet file per contract table, named after it.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+
+    Raises
+    ------
+    ConfigError
+        There is no such folder, or it lacks a file that every run needs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {name: folder / f"{name}.parquet" for name in CONTRACTS if (folder / f"{name}.parquet").is_file()}
+        missing = [f"{name}.parquet" for name in ("customers", "products", "transactions") if name not in self._files]
+        if missing:
+            raise ConfigError(f"no {', '.join(missing)} in {folder}", "one file per raw table", "correct source.path")
+
+    def digest(self) -> str:
+        """Return a digest of every file."""
+        digest = hashlib.sha256()
+        for name, path in self._files.items():
+            with path.open("rb") as stream:
+                digest.update(f"{name}:{hashlib.file_digest(stream, 'sha256').hexdigest()};".encode())
+        return digest.hexdigest()
+
+    def tables(self) -> Mapping[str, pa.Table]:
+        """Return the tables whose files are there."""
+        return {name: pq.read_table(path) for name, path in self._files.items()}

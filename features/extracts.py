@@ -1,0 +1,65 @@
+"""Plain extracts of what was known at one ``as_of``: baskets for the rules, sales for the report."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import ibis
+
+
+def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    """Return which categories each order held: order_id, customer_id, category, event_time (first line), amount_cents.
+
+    One row per order and category of sold lines; lines whose product has no category are left out. ``customer_id`` is
+    null for anonymous orders, which count as baskets all the same.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions, products.
+    as_of
+        Naive UTC instant; half-open, on both clocks.
+    """
+    products = tables["products"]
+    # One row per product even where a catalogue repeats it: a join must never multiply lines.
+    products = products.group_by("product_id").aggregate(category=products.category.max())
+    lines = _known(tables, as_of)
+    sold = lines.filter(lines.quantity > 0).join(products.filter(products.category.notnull()), "product_id")
+    baskets = sold.group_by("order_id", "category").aggregate(
+        customer_id=sold.customer_id.min(), event_time=sold.event_time.min(), amount_cents=sold.amount_cents.sum()
+    )
+    columns = ("order_id", "customer_id", "category", "event_time", "amount_cents")
+    return baskets.select(*columns).order_by("order_id", "category")
+
+
+def sales_by_month(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    """Return sales per local month: month (its first day), sales_cents, n_customers, n_orders.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions.
+    as_of
+        Naive UTC instant; half-open, on both clocks.
+    """
+    lines = _known(tables, as_of)
+    return (
+        lines.group_by(month=lines.local_time.date().truncate("M"))
+        .aggregate(
+            sales_cents=lines.amount_cents.sum(),
+            n_customers=lines.customer_id.nunique(),
+            n_orders=lines.order_id.nunique(),
+        )
+        .order_by("month")
+    )
+
+
+def first_event(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    """Return the one row ``first_at``: the instant of the first known line, null where there is none."""
+    lines = _known(tables, as_of)
+    return lines.aggregate(first_at=lines.event_time.min())
+
+
+def _known(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    lines = tables["transactions"]
+    instant = ibis.literal(as_of, type="timestamp(6)")
+    return lines.filter(lines.event_time < instant, lines.known_at < instant)

@@ -1,0 +1,117 @@
+"""The matrix: every feature at every ``as_of`` in one query, and the one step from Ibis to pandas."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+
+from features.registry import FEATURES, Expression, Feature, Registry
+from features.views import KEYS, History
+
+
+def feature_matrix(
+    tables: Mapping[str, ibis.Table],
+    as_ofs: Sequence[datetime],
+    timezone: str,
+    names: Sequence[str] | None = None,
+    registry: Registry = FEATURES,
+) -> ibis.Table:
+    """Return one row per (customer_id, as_of): every customer with a known line, and what was known of them.
+
+    All features of a view are computed in one aggregate over it, for every ``as_of`` at once. Columns: customer_id,
+    as_of, then the features by name. Features that are never null are int64 (flags boolean), the others float64.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions, products, campaigns, contacts (those that the chosen features read).
+    as_ofs
+        Naive UTC instants, each once; rows with event_time < as_of and known_at < as_of are used.
+    timezone
+        IANA name of the wall clock that gave ``local_time``.
+    names
+        Features to compute, None for all.
+    registry
+        Where the features are registered.
+
+    Raises
+    ------
+    ConfigError
+        If a name, an instant or the time zone cannot be used.
+    ContractError
+        If a table that a chosen feature reads was not handed in.
+    """
+    chosen = registry.select(names)
+    history = History.at(tables, as_ofs, timezone)
+    matrix = history.population
+    for name, members in groupby(sorted(chosen, key=attrgetter("view", "name")), key=attrgetter("view")):
+        rows = registry.views[name].build(history)
+        summary = rows.group_by(*KEYS).aggregate(**{member.name: member.expression(rows) for member in members})
+        matrix = matrix.left_join(summary, KEYS).drop(f"{key}_right" for key in KEYS)
+    return matrix.select(*KEYS, **{feature.name: _typed(matrix[feature.name], feature) for feature in chosen})
+
+
+def to_arrow(expression: ibis.Table) -> pa.Table:
+    """Return a table of this package as Arrow, sorted by customer_id and as_of, or by every column without these.
+
+    Parameters
+    ----------
+    expression
+        Result of a function of this package.
+    """
+    order = [key for key in KEYS if key in expression.columns] or expression.columns
+    table: pa.Table = expression.order_by(*order).to_pyarrow()
+    return table
+
+
+def to_frame(expression: ibis.Table) -> pd.DataFrame:
+    """Return a table of this package as a DataFrame, sorted as by ``to_arrow``; null is NaN.
+
+    Dtypes depend on the columns alone, never on the rows: str, datetime64[us], int64, float64, bool.
+
+    Parameters
+    ----------
+    expression
+        Result of a function of this package.
+    """
+    frame: pd.DataFrame = to_arrow(expression).to_pandas()
+    keys = {"customer_id": "str", "as_of": "datetime64[us]"}
+    return frame.astype({key: dtype for key, dtype in keys.items() if key in frame})
+
+
+def catalogue(registry: Registry = FEATURES) -> pd.DataFrame:
+    """Return one row per feature: name, family, unit, null, lookback, view, sources, doc.
+
+    ``null`` is empty where the feature is never null; ``lookback`` is missing where it is the whole history.
+
+    Parameters
+    ----------
+    registry
+        Where the features are registered.
+    """
+    rows = [
+        {
+            "name": feature.name,
+            "family": feature.family,
+            "unit": feature.unit,
+            "null": feature.null or "",
+            "lookback": feature.lookback,
+            "view": feature.view,
+            "sources": ", ".join(registry.views[feature.view].sources),
+            "doc": feature.doc,
+        }
+        for feature in registry.select(None)
+    ]
+    return pd.DataFrame(rows).astype({"lookback": "Int64"})
+
+
+def _typed(column: Expression, feature: Feature) -> Expression:
+    if feature.null is not None:
+        return column.cast("float64")
+    if feature.unit == "flag":
+        return column.fill_null(False)
+    return column.fill_null(0).cast("int64")

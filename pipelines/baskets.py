@@ -1,0 +1,67 @@
+"""Baskets: which categories sell together and survive the tests, and what to offer each household next."""
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import pandas as pd
+import pyarrow as pa
+
+from features.extracts import basket_lines
+from models.basket import encode_baskets
+from models.evaluation import Estimate
+from models.offers import plan_offers
+from models.rules import RuleReport, mine_rules
+from models.trials import OfferReport
+from pipelines.frames import to_table
+from pipelines.ingest import ACCEPTED
+from pipelines.run import Run, Versions
+from pipelines.train import read_horizon
+
+TABLES = ("rules", "rule_counts", "offers", "offer_quality")
+
+
+def sell_together(run: Run, versions: Versions) -> dict[str, int]:
+    """Mine, test and confirm rules, and rank offers; write both with their quality."""
+    return run.stage("baskets", TABLES, lambda: _mined(run, versions))
+
+
+def _mined(run: Run, versions: Versions) -> dict[str, pa.Table]:
+    tables = run.tables({name: versions[name] for name in ACCEPTED})
+    lines = basket_lines(tables, run.as_of).to_pyarrow().to_pandas()
+    settings = run.settings.baskets
+    first_at = lines["event_time"].min().to_pydatetime()
+    confirm_from = run.as_of - timedelta(days=round((run.as_of - first_at).days * settings.confirm_share))
+    rules, counts = mine_rules(encode_baskets(lines), run.as_of, confirm_from, min_support=settings.min_support)
+    offers, report = plan_offers(
+        lines,
+        rules,
+        run.as_of,
+        horizon_days=read_horizon(run, versions),
+        margin_share=run.settings.money.margin_share,
+        not_offered=settings.not_offered,
+        seed=run.settings.seed,
+    )
+    return {
+        "rules": to_table(rules, run.as_of),
+        "rule_counts": to_table(_counts(counts), run.as_of),
+        "offers": to_table(offers, run.as_of),
+        "offer_quality": to_table(_quality(report), run.as_of),
+    }
+
+
+def _counts(counts: RuleReport) -> pd.DataFrame:
+    return pd.DataFrame([asdict(counts) | {"sentence": str(counts)}])
+
+
+def _quality(report: OfferReport) -> pd.DataFrame:
+    measured: dict[tuple[str, str], Estimate] = {
+        ("ease", "recall_at_10"): report.recall,
+        ("popularity", "recall_at_10"): report.baseline_recall,
+        ("ease", "ndcg_at_10"): report.ndcg,
+        ("popularity", "ndcg_at_10"): report.baseline_ndcg,
+        ("ease minus popularity", "ndcg_at_10"): report.difference,
+        (report.ranker, "hit_share"): report.hit_share,
+    }
+    rows = [(*name, found.value, found.low, found.high) for name, found in measured.items()]
+    frame = pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
+    return frame.assign(decision=report.decision.decision, reason=report.decision.reason, sentence=str(report))

@@ -1,0 +1,154 @@
+"""The ``regulars`` command. A user error is one line and an exit code; a traceback is a bug.
+
+Heavy imports stand inside the commands: ``regulars --help`` answers at once, and Prefect reads its environment when it
+is imported, which the command sets first.
+"""
+# ruff: noqa: PLC0415
+
+import logging
+import os
+import sys
+import warnings
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+
+from data.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep your regular customers: who leaves, what they are worth, what to offer, what worked, whom to contact.",
+)
+DEFAULT = Path("regulars.toml")
+DEMO_ROOT = Path("var/demo")
+Config = Annotated[Path, typer.Option(help="The configuration.")]
+Root = Annotated[Path | None, typer.Option(help="Folder for everything that a run writes.")]
+AsOf = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Local day at whose midnight knowledge ends; today.")
+]
+
+
+@app.command()
+def demo(root: Root = None) -> None:
+    """Run a whole night on a year of real grocery shopping."""
+    _night(None, root or DEMO_ROOT, None)
+
+
+@app.command()
+def nightly(config: Config = DEFAULT, as_of: AsOf = None, root: Root = None) -> None:
+    """Run one night now; a night that is already published is left as it is."""
+    _night(config, root, as_of.date() if as_of else None)
+
+
+@app.command()
+def serve(config: Config = DEFAULT, root: Root = None) -> None:
+    """Run the night on its schedule until stopped."""
+    from pipelines.plan import read_settings
+
+    _set_environment(read_settings(config, root).root)
+    from pipelines.serve import serve as serve_nights
+
+    serve_nights(config, root)
+
+
+@app.command()
+def report(config: Config = DEFAULT, root: Root = None) -> None:
+    """Write report and workbook of the newest night again and print its summary."""
+    from pipelines.plan import read_settings
+    from pipelines.publish import write_report
+    from pipelines.results import open_night
+
+    # The demo needs no file: where there is none, the command speaks of the demo.
+    settings = read_settings(config if config.exists() or config != DEFAULT else None, root)
+    night = open_night(settings)
+    _show(night, write_report(settings, night))
+
+
+@app.command()
+def ui(root: Root = None) -> None:
+    """Open MLflow and Prefect on 127.0.0.1 until stopped."""
+    _set_environment(root or DEMO_ROOT)
+    from pipelines.serve import open_servers
+
+    open_servers(root or DEMO_ROOT, _console())
+
+
+def main() -> None:
+    """Run the command and turn user errors into one line and an exit code."""
+    os.umask(0o077)  # customers' data: nobody else reads what a run writes
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _night(config: Path | None, root: Path | None, day: date | None) -> None:
+    from pipelines.plan import plan
+    from pipelines.publish import files_of, write_report
+    from pipelines.results import open_night
+
+    def local_day(timezone: str) -> date:
+        return day or datetime.now(ZoneInfo(timezone)).date()
+
+    console = _console()
+    run = plan(config, root, local_day)
+    if run.lake.snapshot(run.run_key) is None:
+        _run_flow(config, run, console)
+    else:
+        console.print(f"Night {run.run_key} of {run.as_of_on} is already published: nothing to do.")
+    night = open_night(run.settings, run.run_key)
+    files = files_of(run.settings, night)
+    if not all(path.exists() for path in files.values()):
+        files = write_report(run.settings, night)
+    _show(night, files)
+
+
+def _run_flow(config: Path | None, run: Any, console: Console) -> None:
+    _set_environment(run.settings.root)
+    console.print(f"Night of {run.as_of_on}, run {run.run_key}")
+    from pipelines.nightly import STAGES
+    from pipelines.nightly import nightly as flow
+    from pipelines.progress import progress
+    from pipelines.run import REPORTER
+
+    _quieten()
+    with progress(console, len(STAGES)) as reporter:
+        token = REPORTER.set(reporter)
+        try:
+            flow(None if config is None else str(config), str(run.settings.root), run.as_of_on)
+        finally:
+            REPORTER.reset(token)
+
+
+def _show(night: Any, files: dict[str, Path]) -> None:
+    from pipelines.report.summary import show
+
+    show(night, files, _console())
+
+
+def _console() -> Console:
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=120)
+
+
+def _quieten() -> None:
+    """Keep what libraries say about libraries off the terminal; the tests turn every warning into an error."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for library in ("mlflow", "alembic", "great_expectations", "prefect"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def _set_environment(root: Path) -> None:
+    """Keep Prefect's own state under the root, unless the user has a Prefect of their own."""
+    has_own = {"PREFECT_HOME", "PREFECT_API_URL", "PREFECT_PROFILE"} & set(os.environ)
+    if not has_own and not (Path.home() / ".prefect" / "profiles.toml").exists():
+        os.environ["PREFECT_HOME"] = str((root / "prefect").resolve())

@@ -1,0 +1,115 @@
+"""The nightly flow: validate, features, train, gate, score, sell, judge campaigns, decide, publish, report.
+
+Tasks are plain functions. Only those that touch the world are tried again: reading the source, and MLflow. Stages that
+are already done are found in the lake by the run's fingerprint, never in Prefect's cache.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+
+from data.errors import UserError
+from pipelines.baskets import sell_together
+from pipelines.campaign import judge_campaigns
+from pipelines.decide import decide_actions
+from pipelines.ingest import ingest, open_source
+from pipelines.judge import judge
+from pipelines.observe import observe
+from pipelines.plan import plan
+from pipelines.publish import log_night, publish, write_report
+from pipelines.results import open_night
+from pipelines.run import Run
+from pipelines.score import score
+from pipelines.tracking import Tracker
+from pipelines.train import train
+
+STAGES = ("validate", "features", "train", "gate", "score", "baskets", "campaigns", "decide", "publish", "report")
+
+
+def _is_worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Say no to user errors: they stay however often they are tried, while a busy disk or server may not."""
+    return not isinstance(state.result(raise_on_failure=False), UserError)
+
+
+def _task(function: Any, name: str, *, touches_world: bool = False) -> Any:
+    retries: dict[str, Any] = {"retries": 2, "retry_delay_seconds": [2, 10], "retry_condition_fn": _is_worth_retrying}
+    return task(function, name=name, cache_policy=NO_CACHE, persist_result=False, **(retries if touches_world else {}))
+
+
+_validate = _task(ingest, "validate", touches_world=True)
+_features = _task(observe, "features")
+_train = _task(train, "train", touches_world=True)
+_gate = _task(judge, "gate", touches_world=True)
+_score = _task(score, "score")
+_baskets = _task(sell_together, "baskets")
+_campaigns = _task(judge_campaigns, "campaigns")
+_decide = _task(decide_actions, "decide")
+_publish = _task(publish, "publish", touches_world=True)
+_log = _task(log_night, "report", touches_world=True)
+
+
+@flow(name="nightly", validate_parameters=False, persist_result=False)
+def nightly(config: str | None = None, root: str | None = None, as_of: date | None = None) -> str:
+    """Run one night and return its run_key; a night that is already published is left as it is.
+
+    Parameters
+    ----------
+    config
+        Path of ``regulars.toml``; null runs the demo.
+    root
+        Folder for everything that the run writes; null takes the configuration's.
+    as_of
+        Local date at whose midnight knowledge ends; null takes the day on which the run was scheduled.
+    """
+    run = plan(config, root, _scheduled_on if as_of is None else lambda _: as_of)
+    with run.lake.lock():
+        if run.lake.snapshot(run.run_key) is None:
+            _night(run)
+    return run.run_key
+
+
+def _scheduled_on(timezone: str) -> date:
+    scheduled: datetime = flow_run.scheduled_start_time
+    return scheduled.astimezone(ZoneInfo(timezone)).date()
+
+
+def _night(run: Run) -> None:
+    tracker = Tracker(run.settings.root)
+    run_id = tracker.open_run(run.run_key, f"{run.flow} {run.as_of_on}", _params(run))
+    with _ended(tracker, run_id):
+        versions: dict[str, int] = _validate(run, open_source(run.settings))
+        versions |= _features(run, versions)
+        versions |= _train(run, versions, tracker, run_id)
+        versions |= _gate(run, versions, tracker, run_id)
+        versions |= _score(run, versions, tracker)
+        versions |= _baskets(run, versions)
+        versions |= _campaigns(run, versions)
+        versions |= _decide(run, versions)
+        with run.timed("publish"):
+            _publish(run, versions, tracker, run_id)
+        with run.timed("report"):
+            write_report(run.settings, open_night(run.settings, run.run_key))
+            _log(run.settings, tracker, run.run_key)
+
+
+@contextmanager
+def _ended(tracker: Tracker, run_id: str) -> Iterator[None]:
+    """Mark the MLflow run as failed where the night is not finished."""
+    try:
+        yield
+    except BaseException:
+        tracker.finish(run_id, failed=True)
+        raise
+
+
+def _params(run: Run) -> dict[str, Any]:
+    sections = run.settings.model_dump(mode="json", exclude={"root", "engine", "seed"})
+    flat = {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}
+    return flat | {"as_of": run.as_of.isoformat(), "seed": run.settings.seed, "source_digest": run.source_digest[:16]}

@@ -1,0 +1,121 @@
+"""Observe: choose the horizon, then one row per customer and date, with features, and labels where they are due."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.errors import UserError
+from features.clock import shift
+from features.extracts import first_event, sales_by_month
+from features.labels import eligible, labels, purchase_gaps
+from features.matrix import feature_matrix, to_arrow
+from features.views import KEYS
+from models.horizon import HorizonChoice, base_rates, choose_horizon
+from pipelines.frames import INSTANT, to_table, with_as_of
+from pipelines.ingest import ACCEPTED
+from pipelines.run import Run, Versions
+
+TABLES = ("observations", "training_observations", "horizons", "purchase_gaps", "base_rates", "sales_by_month")
+LABELS = ("has_churned", "spend_cents")
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Where history is cut: training dates first, then one later date that only judges.
+
+    Parameters
+    ----------
+    training
+        Instants whose label windows do not overlap and end before ``judging`` begins.
+    judging
+        The latest instant whose label window is over at ``as_of``.
+    """
+
+    training: tuple[datetime, ...]
+    judging: datetime
+
+
+def cut_dates(run: Run, horizon_days: int, first_at: datetime) -> Dates:
+    """Return the dates at which the past is observed, one horizon apart, back from ``as_of``.
+
+    Raises
+    ------
+    UserError
+        The history holds fewer than two training dates and a judging date.
+    """
+    churn, timezone = run.settings.churn, run.settings.company.timezone
+    earliest = shift(first_at, churn.eligible_days, timezone)
+    dates = [shift(run.as_of, -horizon_days * step, timezone) for step in range(1, churn.n_training_dates + 2)]
+    dates = [date for date in dates if date >= earliest]
+    if len(dates) < 3:
+        raise UserError(
+            f"history from {first_at:%Y-%m-%d} to {run.as_of:%Y-%m-%d}",
+            f"at least {churn.eligible_days + 3 * horizon_days} days for a horizon of {horizon_days}",
+            "wait, load older orders, or set churn.horizon_days",
+        )
+    return Dates(tuple(reversed(dates[1:])), dates[0])
+
+
+def observe(run: Run, versions: Versions) -> dict[str, int]:
+    """Write observations at ``as_of``, labelled observations of the past, and what the horizon rests on."""
+    return run.stage("features", TABLES, lambda: _observed(run, versions), whole=("training_observations",))
+
+
+def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
+    tables = run.tables({name: versions[name] for name in ACCEPTED})
+    timezone = run.settings.company.timezone
+    first_at: datetime = first_event(tables, run.as_of).to_pyarrow()["first_at"][0].as_py()
+    choice = _horizon(run, tables, first_at)
+    horizon_days = run.settings.churn.horizon_days or choice.horizon_days
+    dates = cut_dates(run, horizon_days, first_at)
+    past = [*dates.training, dates.judging]
+    matrix = feature_matrix(tables, [*past, run.as_of], timezone)
+    who = eligible(tables, [*past, run.as_of], timezone, run.settings.churn.eligible_days)
+    observed = to_arrow(matrix.join(who, KEYS))
+    truth = to_arrow(labels(tables, past, timezone, horizon_days, observed_until=run.as_of)).select([*KEYS, *LABELS])
+    is_past = pc.less(observed["as_of"], pa.scalar(run.as_of, INSTANT))
+    training = _side_by_side(observed.filter(is_past), truth)
+    frame = training.select(["as_of", "is_eligible", "has_churned"]).to_pandas()
+    rates = base_rates(frame[frame["is_eligible"]]).rename(
+        columns={"as_of": "observed_at", "n_customers": "n_eligible"}
+    )
+    return {
+        "observations": observed.filter(pc.invert(is_past)),
+        "training_observations": training,
+        "horizons": to_table(_horizon_frame(run, choice, horizon_days, dates), run.as_of),
+        "purchase_gaps": to_table(choice.returned_by_week, run.as_of),
+        "base_rates": to_table(rates.rename(columns={"as_of": "observed_at", "n_customers": "n_eligible"}), run.as_of),
+        "sales_by_month": with_as_of(sales_by_month(tables, run.as_of).to_pyarrow(), run.as_of),
+    }
+
+
+def _side_by_side(observed: pa.Table, truth: pa.Table) -> pa.Table:
+    """Join two tables that are sorted by the same keys and hold the same ones."""
+    assert all(observed[key].equals(truth[key]) for key in KEYS), "features and labels know different customers"
+    for name in truth.column_names:
+        if name not in KEYS:
+            observed = observed.append_column(name, truth[name])
+    return observed
+
+
+def _horizon(run: Run, tables: Mapping[str, ibis.Table], first_at: datetime) -> HorizonChoice:
+    gaps = purchase_gaps(tables, run.as_of, run.settings.company.timezone).to_pyarrow().to_pandas()
+    return choose_horizon(gaps, (run.as_of - first_at).days)
+
+
+def _horizon_frame(run: Run, choice: HorizonChoice, horizon_days: int, dates: Dates) -> pd.DataFrame:
+    is_set = run.settings.churn.horizon_days is not None
+    sentence = f"The horizon of {horizon_days} days is set in the configuration." if is_set else choice.sentence
+    row: dict[str, Sequence[object]] = {
+        "horizon_days": [horizon_days],
+        "suggested_days": [choice.horizon_days],
+        "sentence": [sentence],
+        "judged_at": [dates.judging],
+        "n_training_dates": [len(dates.training)],
+    }
+    return pd.DataFrame(row)

@@ -1,0 +1,87 @@
+"""Results: a published night as one value, read from the lake alone."""
+
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from data.errors import LakeError
+from data.lake import Lake, Snapshot
+from pipelines.report.night import Night
+from pipelines.settings import Settings
+
+
+def open_night(settings: Settings, run_key: str | None = None) -> Night:
+    """Return a published night: what the report, the workbook, the summary and notebooks read.
+
+    Parameters
+    ----------
+    settings
+        Whose lake it is.
+    run_key
+        Which night, by default the newest.
+
+    Raises
+    ------
+    LakeError
+        Nothing was published, or not this night.
+    """
+    lake = Lake(settings.lake_root)
+    snapshot = lake.snapshot(run_key)
+    if snapshot is None:
+        found = "no published night" if run_key is None else f"no published night {run_key}"
+        raise LakeError(f"{found} in {settings.lake_root}", "at least one", "run `regulars nightly` first")
+    return _night(settings, lake, snapshot)
+
+
+def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
+    def frame(table: str) -> pd.DataFrame:
+        read = lake.read(table, version=snapshot.versions[table], as_of=snapshot.as_of)
+        found: pd.DataFrame = read.to_pandas()
+        return found
+
+    horizon = frame("horizons").iloc[0]
+    zone = ZoneInfo(settings.company.timezone)
+    rates = frame("base_rates").drop(columns="as_of").rename(columns={"observed_at": "as_of"})
+    return Night(
+        run_key=snapshot.run_key,
+        as_of=snapshot.as_of,
+        as_of_on=snapshot.as_of.replace(tzinfo=UTC).astimezone(zone).date(),
+        timezone=settings.company.timezone,
+        currency=settings.company.currency_symbol,
+        company=settings.company.name,
+        code_digest=snapshot.code_digest,
+        mlflow_run_id=snapshot.mlflow_run_id or "",
+        horizon_days=int(horizon["horizon_days"]),
+        versions=snapshot.versions,
+        stage_seconds=snapshot.summary["stage_seconds"],
+        scores=frame("scores"),
+        rules=frame("rules"),
+        offers=frame("offers"),
+        campaign_verdicts=frame("campaign_verdicts"),
+        actions=frame("actions"),
+        model_decisions=frame("model_decisions"),
+        quality=frame("quality"),
+        reconciliation=frame("reconciliation"),
+        metrics=frame("churn_metrics"),
+        calibration=frame("calibration"),
+        base_rates=rates,
+        gaps=frame("purchase_gaps").rename(columns={"returned_share": "share_returned"}),
+        offer_quality=frame("offer_quality"),
+        sales_by_month=frame("sales_by_month"),
+        texts={
+            "horizon_reason": str(horizon["sentence"]),
+            "value_assumption": _value_assumption(settings),
+            "rules_survived": str(frame("rule_counts")["sentence"].iloc[0]),
+        },
+    )
+
+
+def _value_assumption(settings: Settings) -> str:
+    money = settings.money
+    return (
+        f"Margin is taken as {money.margin_share:.0%} of sales. A contact is assumed to keep "
+        f"{money.retain_save_share:.0%} of those who would leave and to be needed for {money.offer_extra_share:.0%} of "
+        f"offers taken up, and costs {settings.company.currency_symbol}{money.cost_per_contact_cents / 100:.2f}. "
+        "No uplift has been measured yet; the holdout will tell."
+    )

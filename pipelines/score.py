@@ -1,0 +1,76 @@
+"""Score: the serving models say of every customer how likely they leave, what they are worth, and why."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from models.churn import ChurnModel
+from models.churn_reasons import effects, reasons
+from models.lifecycle import Thresholds, lifecycle_state
+from models.value import ValueModel
+from pipelines.frames import to_table
+from pipelines.phrases import PHRASES
+from pipelines.registry import TABLE, Registered, champion, recorded
+from pipelines.run import Run, Versions
+from pipelines.tracking import Tracker
+from pipelines.train import read_horizon, read_split
+
+CENTS = ("expected_value_cents", "expected_value_low_cents", "expected_value_high_cents", "value_at_risk_cents")
+
+
+def score(run: Run, versions: Versions, tracker: Tracker) -> dict[str, int]:
+    """Score the customers as of tonight with the models that serve."""
+    return run.stage("score", ("scores",), lambda: {"scores": _scored(run, versions, tracker)})
+
+
+def serving(run: Run, versions: Versions, tracker: Tracker, model: str) -> Registered | None:
+    """Return the model that serves tonight: the candidate that was promoted, else the champion, else none."""
+    known = run.frame(TABLE, versions, sliced=False).to_pylist()
+    for decision in run.frame("model_decisions", versions).to_pylist():
+        if decision["model"] == model and decision["decision"] == "promoted":
+            return recorded(known, model, decision["candidate_version"])
+    return champion(tracker, known, model)
+
+
+def _scored(run: Run, versions: Versions, tracker: Tracker) -> pa.Table:
+    frame = run.frame("observations", versions).to_pandas()
+    scores = frame[["customer_id", "is_eligible"]].copy()
+    scores = scores.join(_risk(serving(run, versions, tracker, "churn"), tracker, frame))
+    scores = scores.join(_worth(run, versions, tracker, frame))
+    scores["value_at_risk_cents"] = scores["churn_probability"] * scores["expected_value_cents"]
+    scores["lifecycle_state"] = lifecycle_state(frame, Thresholds(read_horizon(run, versions)))
+    scores = scores.sort_values("customer_id", kind="stable")
+    for name in CENTS:
+        scores[name] = scores[name].round().astype("Int64")
+    return to_table(scores, run.as_of)
+
+
+def _risk(registered: Registered | None, tracker: Tracker, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return probability, interval and reasons of eligible customers; null for the others and without a model."""
+    columns = ["churn_probability", "churn_probability_low", "churn_probability_high"]
+    empty = pd.DataFrame(np.nan, index=frame.index, columns=columns).assign(reasons="")
+    eligible = frame[frame["is_eligible"]]
+    if registered is None or eligible.empty:
+        return empty
+    model = ChurnModel.restore(tracker.load(registered.version), registered.facts)
+    found = effects(model.log_odds, eligible, model.theme_of, eligible)
+    risk = model.predict(eligible).assign(reasons=reasons(found, eligible, PHRASES))
+    return risk.reindex(frame.index).fillna({"reasons": ""})
+
+
+def _worth(run: Run, versions: Versions, tracker: Tracker, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the margin expected within the horizon from a customer who stays, with its interval, in cents."""
+    registered = serving(run, versions, tracker, "value")
+    if registered is None:
+        # Nothing beats last quarter's spend, so that serves, with an interval from the judged date.
+        (facts,) = [
+            row["facts_json"] for row in run.frame("candidates", versions).to_pylist() if row["model"] == "value"
+        ]
+        simple = ValueModel.restore(None, json.loads(facts) | {"chosen": "trailing"})
+        model = simple.conformalise(read_split(run, versions).judged)
+    else:
+        model = ValueModel.restore(tracker.load(registered.version), registered.facts)
+    spend = model.predict(frame) * run.settings.money.margin_share
+    return spend.rename(columns=lambda name: name.replace("expected_spend", "expected_value"))

@@ -1,0 +1,179 @@
+"""One frozen, typed object holds every setting of a run; it is read from ``regulars.toml`` and passed down.
+
+Unknown keys are errors that name the nearest valid key, because a typo that is silently ignored changes a night.
+"""
+
+import difflib
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from data.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Company(_Section):
+    """Whose customers these are and on which clock its shops live."""
+
+    name: str = "Complete Journey (demo)"
+    currency_symbol: str = "$"
+    timezone: str = "America/New_York"
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            msg = f"no such time zone {value!r}; use an IANA name such as Europe/Berlin"
+            raise ValueError(msg) from error
+        return value
+
+
+class Source(_Section):
+    """Where the raw tables come from: the demo package, or a folder with one Parquet file per contract table."""
+
+    kind: Literal["demo", "parquet"] = "demo"
+    path: Path | None = None
+
+
+class Engine(_Section):
+    """What DuckDB may use; ``None`` leaves it to DuckDB. Results do not depend on either."""
+
+    threads: int | None = Field(default=None, ge=1)
+    memory_limit: str | None = None
+
+
+class Churn(_Section):
+    """What counts as churned and how history is cut into observations."""
+
+    horizon_days: int | None = Field(default=None, ge=1, description="None: chosen from the purchase gaps")
+    eligible_days: int = Field(default=56, ge=1)
+    n_training_dates: int = Field(default=7, ge=2)
+
+
+class Money(_Section):
+    """What the company earns and spends. They are assumptions until the data says better, and are printed as such."""
+
+    margin_share: float = Field(default=0.25, gt=0, le=1)
+    cost_per_contact_cents: int = Field(default=60, ge=0)
+    retain_save_share: float = Field(default=0.10, ge=0, le=1)
+    offer_extra_share: float = Field(default=0.10, ge=0, le=1)
+
+
+class Decisions(_Section):
+    """How many customers may be contacted, who never is, and which purposes are allowed without a consents table."""
+
+    max_contacts: int = Field(default=300, ge=0)
+    holdout_share: float = Field(default=0.10, ge=0, lt=1)
+    holdout_salt: str = "regulars"
+    assumed_consent: tuple[str, ...] = ()
+
+
+class Campaigns(_Section):
+    """Which campaigns get a verdict: those of these kinds that ended long enough ago to be judged."""
+
+    kinds: tuple[str, ...] = ()
+    outcome_days: int = Field(default=28, ge=1)
+
+
+class Baskets(_Section):
+    """What counts as frequent, and how much later history confirms a rule."""
+
+    min_support: float = Field(default=0.01, gt=0, lt=1)
+    confirm_share: float = Field(default=0.25, gt=0, lt=1)
+    not_offered: tuple[str, ...] = ()
+
+
+class Schedule(_Section):
+    """When the night begins, as a cron expression in the company's time zone."""
+
+    cron: str = "0 2 * * *"
+
+
+class Settings(_Section):
+    """Everything a run may depend on besides its inputs, ``as_of`` and the code.
+
+    Examples
+    --------
+    >>> Settings().churn.eligible_days
+    56
+    """
+
+    company: Company = Company()
+    source: Source = Source()
+    engine: Engine = Engine()
+    churn: Churn = Churn()
+    money: Money = Money()
+    decisions: Decisions = Decisions()
+    campaigns: Campaigns = Campaigns()
+    baskets: Baskets = Baskets()
+    schedule: Schedule = Schedule()
+    root: Path = Path("var")
+    seed: int = 20_240_601
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read settings from a TOML file.
+
+        Raises
+        ------
+        ConfigError
+            The file is missing, is not TOML, or holds an unknown key or a value that is not allowed.
+        """
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"no file {path}", "a regulars.toml", "name one with --config") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}", "valid TOML", "correct that line") from None
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise _config_error(path, error) from None
+
+    @classmethod
+    def demo(cls, root: Path = Path("var/demo")) -> Self:
+        """Return the settings of the demo: Complete Journey, whose mail reached people who had agreed to it."""
+        return cls(
+            root=root,
+            decisions=Decisions(assumed_consent=("marketing", "profiling")),
+            campaigns=Campaigns(kinds=("Type A",)),
+        )
+
+    @property
+    def lake_root(self) -> Path:
+        """The folder that holds the Delta tables."""
+        return self.root / "lake"
+
+    def digest(self) -> str:
+        """Return a digest of every setting that can change a result; where files lie and how many threads cannot."""
+        return hashlib.sha256(self.model_dump_json(exclude={"root", "engine", "schedule"}).encode()).hexdigest()
+
+
+def _config_error(path: Path, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return ConfigError(f"{where} = {first['input']!r} in {path}", first["msg"], "correct that value")
+    allowed = _keys_beside(first["loc"])
+    near = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1, cutoff=0.5)
+    action = f"did you mean {near[0]!r}?" if near else "remove it"
+    return ConfigError(f"unknown key {where!r} in {path}", f"one of {', '.join(sorted(allowed))}", action)
+
+
+def _keys_beside(loc: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in loc[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)

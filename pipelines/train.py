@@ -1,0 +1,110 @@
+"""Train: models on past dates, measured once on a later one, registered as candidates and nothing more."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from features.registry import FEATURES
+from models import churn, value
+from models.baselines import RecencyBaseline
+from models.evaluation import calibration_curve, evaluate, table
+from pipelines.frames import to_table
+from pipelines.registry import TABLE, Registered, known_models, models_table, with_model
+from pipelines.run import Run, Versions
+from pipelines.tracking import Tracker
+
+TABLES = ("candidates", "churn_metrics", "calibration")
+Models = dict[str, churn.ChurnModel | value.ValueModel]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled rows, cut by time: everything before one date trains, that date judges.
+
+    Parameters
+    ----------
+    past
+        Eligible rows of the training dates; their label windows end before ``judged`` begins.
+    judged
+        Eligible rows of the judging date.
+    names
+        Features on offer.
+    """
+
+    past: pd.DataFrame
+    judged: pd.DataFrame
+    names: tuple[str, ...]
+
+
+def split_by_time(frame: pd.DataFrame) -> Split:
+    """Return the eligible rows of labelled observations, split at the latest date."""
+    frame = frame[frame["is_eligible"]].reset_index(drop=True)
+    frame["has_churned"] = frame["has_churned"].astype(int)
+    is_latest = frame["as_of"] == frame["as_of"].max()
+    return Split(frame[~is_latest], frame[is_latest], tuple(name for name in FEATURES if name in frame))
+
+
+def themes() -> dict[str, str]:
+    """Return the theme of each feature: its family, within which features may interact and share a reason."""
+    return {feature.name: feature.family for feature in FEATURES.values()}
+
+
+def read_split(run: Run, versions: Versions) -> Split:
+    """Return the labelled observations of a run, split by time."""
+    return split_by_time(run.frame("training_observations", versions, sliced=False).to_pandas())
+
+
+def read_horizon(run: Run, versions: Versions) -> int:
+    """Return the horizon of a run in days."""
+    return int(run.frame("horizons", versions)["horizon_days"][0].as_py())
+
+
+def train(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, int]:
+    """Train churn and value, measure churn on the judged date, and register both as candidates."""
+    tables = (*TABLES, TABLE)
+    return run.stage("train", tables, lambda: _trained(run, versions, tracker, run_id), whole=(TABLE,))
+
+
+def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, pa.Table]:
+    split, seed = read_split(run, versions), run.settings.seed
+    names, horizon_days = split.names, read_horizon(run, versions)
+    worth = value.fit(split.past, value.SPEC.resolve(names), horizon_days=horizon_days, seed=seed)
+    models: Models = {
+        "churn": churn.fit(split.past, churn.SPEC.resolve(names), seed=seed, themes=themes()),
+        "value": worth.conformalise(split.judged),
+    }
+    known, candidates = known_models(run.lake), []
+    for name, model in models.items():
+        version = None
+        if model.estimator is not None:
+            made = tracker.register(run_id, run.run_key, name, model.estimator, model.names)
+            known = with_model(known, Registered(made, model.facts()), run.run_key, run_id)
+            version = made.version
+        candidates.append({"model": name, "version": version, "facts_json": json.dumps(model.facts(), sort_keys=True)})
+    metrics, curve = _measured(run, split, models["churn"])
+    return {
+        "candidates": to_table(pd.DataFrame(candidates).astype({"version": "Int64"}), run.as_of),
+        "churn_metrics": to_table(metrics, run.as_of),
+        "calibration": to_table(curve, run.as_of),
+        TABLE: models_table(known),
+    }
+
+
+def _measured(run: Run, split: Split, model: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return every model's measures on the judged date, and the calibration curve of the chosen one."""
+    truth, groups = split.judged["has_churned"], split.judged["customer_id"]
+    said: dict[str, Any] = {
+        "candidate chosen": model.predict(split.judged)["churn_probability"],
+        "recency": RecencyBaseline(split.past).predict(split.judged),
+    }
+    measured = [
+        table(evaluate(truth, p, groups, seed=run.settings.seed, metrics=churn.SPEC.metrics)).assign(model=name)
+        for name, p in said.items()
+    ]
+    names = {"predicted_share": "predicted", "observed_share": "observed", "n_customers": "n"}
+    names |= {"observed_share_low": "low", "observed_share_high": "high"}
+    curve = calibration_curve(truth, said["candidate chosen"]).rename(columns=names)
+    return pd.concat(measured, ignore_index=True)[["model", "metric", "value", "low", "high", "n_rows"]], curve

@@ -1,0 +1,42 @@
+"""Load the helpers of this folder, which is no package, under names of their own."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+# The battery imports it by this name, and doctest collection imports the battery before any fixture runs.
+_load("feature_worlds")
+
+
+@pytest.fixture(scope="session")
+def worlds() -> ModuleType:
+    """Return the module that makes small worlds and runs the matrix on them."""
+    return _load("feature_worlds")
+
+
+@pytest.fixture(scope="session")
+def oracle() -> ModuleType:
+    """Return the independent implementation of every feature."""
+    return _load("feature_oracle")
+
+
+@pytest.fixture(scope="session")
+def battery(worlds: ModuleType) -> ModuleType:
+    """Return the checks that every registered feature passes by itself."""
+    return _load("feature_battery")

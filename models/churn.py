@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
@@ -23,7 +22,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from models.calibration import calibration_covariance, excess_sd, tenths
+from models.calibration import Band, fit_band
 from models.folds import customer_folds, usable_features
 from models.spec import FloatArray, ModelSpec, binary_label, design
 
@@ -44,6 +43,7 @@ SPEC = ModelSpec(
     gate_metric="log_loss",
 )
 INTERVAL_LEVEL = 0.90
+PROBABILITIES = ("churn_probability", "churn_probability_low", "churn_probability_high")
 THEMES: Mapping[str, str] = MappingProxyType(
     {"recency": "rhythm", "frequency": "rhythm", "rhythm": "rhythm", "tenure": "rhythm", "monetary": "spend"}
 )
@@ -110,15 +110,8 @@ class ChurnModel:
         Features in the order of the estimator; those that were null for everybody in training are left out.
     themes
         Theme of each feature, in the same order; the log-odds are a sum of one term per theme.
-    covariance
-        Covariance of the calibration's coefficients, clustered by customer.
-    shift_sd
-        Standard deviation of the log-odds between dates beyond chance: season, holidays.
-    misfit_sd
-        Standard deviation of the log-odds between tenths of the score beyond chance: how far the curve bends from
-        the calibration's line.
-    n_dates
-        Number of training dates.
+    band
+        Uncertainty of the probability.
     out_of_fold_log_loss
         Log loss of every candidate on customers that it had not seen.
     """
@@ -127,10 +120,7 @@ class ChurnModel:
     estimator: StackingClassifier
     names: tuple[str, ...]
     themes: tuple[str, ...]
-    covariance: FloatArray
-    shift_sd: float
-    misfit_sd: float
-    n_dates: int
+    band: Band
     out_of_fold_log_loss: Mapping[str, float]
 
     @property
@@ -148,9 +138,8 @@ class ChurnModel:
         """Return probability and interval for every row of a frame.
 
         The interval is for the share that leaves among customers scored alike at a new date: it holds the sampling
-        error of the calibration, its misfit and the shift of the base rate between dates, and is as wide as so few dates demand
-        (Student's t with two degrees of freedom less than dates; Higgins, Thompson and Spiegelhalter 2009). It is not
-        an interval for the one customer, who leaves or stays.
+        error of the calibration, its bend, and the shift of the base rate between dates. It is not an interval for
+        the one customer, who leaves or stays.
 
         Parameters
         ----------
@@ -165,22 +154,9 @@ class ChurnModel:
             ``churn_probability``, ``churn_probability_low``, ``churn_probability_high``, indexed like the frame.
         """
         log_odds = self.log_odds(frame)
-        half = stats.t.ppf((1 + level) / 2, max(1, self.n_dates - 2)) * self._error(frame)
-        columns = {
-            "churn_probability": log_odds,
-            "churn_probability_low": log_odds - half,
-            "churn_probability_high": log_odds + half,
-        }
+        low, high = self.band.around(log_odds, level)
+        columns = dict(zip(PROBABILITIES, (log_odds, low, high), strict=True))
         return pd.DataFrame({name: 1 / (1 + np.exp(-value)) for name, value in columns.items()}, index=frame.index)
-
-    def _error(self, frame: pd.DataFrame) -> FloatArray:
-        """Return the standard error of the log-odds: calibration, its misfit and the shift between dates."""
-        if frame.empty:
-            return np.empty(0)
-        scores = np.column_stack([np.ones(len(frame)), self.estimator.transform(design(frame, self.names))])
-        variance = np.einsum("ij,jk,ik->i", scores, self.covariance, scores)
-        error: FloatArray = np.sqrt(variance + self.shift_sd**2 * (1 + 1 / self.n_dates) + self.misfit_sd**2)
-        return error
 
     def facts(self) -> dict[str, Any]:
         """Return everything but the estimator as plain values that JSON can hold."""
@@ -188,10 +164,7 @@ class ChurnModel:
             "chosen": self.chosen,
             "names": list(self.names),
             "themes": list(self.themes),
-            "covariance": self.covariance.tolist(),
-            "shift_sd": self.shift_sd,
-            "misfit_sd": self.misfit_sd,
-            "n_dates": self.n_dates,
+            "band": self.band.facts(),
             "out_of_fold_log_loss": dict(self.out_of_fold_log_loss),
         }
 
@@ -203,10 +176,7 @@ class ChurnModel:
             estimator=estimator,
             names=tuple(facts["names"]),
             themes=tuple(facts["themes"]),
-            covariance=np.asarray(facts["covariance"], dtype=np.float64),
-            shift_sd=float(facts["shift_sd"]),
-            misfit_sd=float(facts["misfit_sd"]),
-            n_dates=int(facts["n_dates"]),
+            band=Band.restore(facts["band"]),
             out_of_fold_log_loss=dict(facts["out_of_fold_log_loss"]),
         )
 
@@ -254,16 +224,12 @@ def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping
     parts = candidates[chosen]
     stacked = np.column_stack([scores[name] for name in parts])
     calibrator = _platt(stacked, y)
-    p = calibrator.predict_proba(stacked)[:, 1]
     return ChurnModel(
         chosen=chosen,
         estimator=_assemble({name: bases[name].fit(X, y) for name in parts}, calibrator, X, y),
         names=tuple(X.columns),
         themes=theme_of,
-        covariance=calibration_covariance(stacked, y, p, train["customer_id"]),
-        shift_sd=excess_sd(y, p, train["as_of"]),
-        misfit_sd=excess_sd(y, p, tenths(p)),
-        n_dates=train["as_of"].nunique(),
+        band=fit_band(calibrator.decision_function(stacked), y, train["customer_id"], train["as_of"]),
         out_of_fold_log_loss=losses,
     )
 

@@ -49,7 +49,9 @@ class Policy:
     save_share
         Assumed share of the leaving customers whom a contact keeps.
     extra_share
-        Assumed share of the purchases of an offer that would not have happened without a contact.
+        Assumed purchases that a contact adds, per purchase of the offers that would come anyway.
+    n_offers
+        Offers that one message carries.
     retain_within_days, cross_sell_within_days
         Local days from the run to the day a contact is due.
 
@@ -63,6 +65,7 @@ class Policy:
     cost_per_contact_cents: int
     save_share: float = 0.1
     extra_share: float = 0.1
+    n_offers: int = 3
     retain_within_days: int = 3
     cross_sell_within_days: int = 7
 
@@ -76,7 +79,7 @@ class Policy:
         """Return the assumption that the value of an action rests on, in words."""
         if action == RETAIN:
             return f"assumes that a contact keeps {self.save_share:.0%} of those who would leave; {_UNMEASURED}"
-        return f"assumes that {self.extra_share:.0%} of the purchases need the contact; {_UNMEASURED}"
+        return f"assumes that a contact adds {self.extra_share:.0%} to the purchases that come anyway; {_UNMEASURED}"
 
 
 _UNMEASURED = "no uplift is measured yet, the holdout will tell"
@@ -218,21 +221,30 @@ def _retain(customers: pd.DataFrame, policy: Policy) -> pd.DataFrame:
 
 
 def _cross_sell(customers: pd.DataFrame, offers: pd.DataFrame, policy: Policy) -> pd.DataFrame:
-    """Value the offer of highest margin of each customer; equal offers by rank."""
+    """Value one message with the offers of highest margin of each customer; equal offers by rank."""
     is_known = customers.index.get_indexer(pd.Index(offers["customer_id"])) >= 0
     known = offers[is_known & offers["expected_margin_cents"].notna()]
     order = ["customer_id", "expected_margin_cents", "rank"]
-    best = known.sort_values(order, ascending=[True, False, True]).drop_duplicates("customer_id")
+    best = known.sort_values(order, ascending=[True, False, True]).groupby("customer_id").head(policy.n_offers)
     margin = best["expected_margin_cents"].to_numpy(dtype=float)
     accepted = best["acceptance_probability"].to_numpy(dtype=float)
     if_accepted = np.divide(margin, accepted, out=margin.copy(), where=accepted > 0)
+    best = best.assign(margin=margin, low=np.minimum(if_accepted, 0), high=np.maximum(if_accepted, 0))
+    message = best.groupby("customer_id", sort=True).agg(
+        margin=("margin", "sum"),
+        low=("low", "sum"),
+        high=("high", "sum"),
+        category=("category", " + ".join),
+        reasons=("reason", "; ".join),
+    )
+    ends = (message[name].to_numpy(dtype=float) for name in ("margin", "low", "high"))
     return pd.DataFrame(
         {
-            "customer_id": best["customer_id"].to_numpy(),
+            "customer_id": message.index,
             "action": CROSS_SELL,
-            **_net(margin, np.minimum(if_accepted, 0), np.maximum(if_accepted, 0), policy.extra_share, policy),
-            "category": best["category"].to_numpy(),
-            "reasons": best["reason"].to_numpy(),
+            **_net(*ends, policy.extra_share, policy),
+            "category": message["category"].to_numpy(),
+            "reasons": message["reasons"].to_numpy(),
         }
     )
 

@@ -81,7 +81,8 @@ def _value_assumption(settings: Settings) -> str:
     money = settings.money
     return (
         f"Margin is taken as {money.margin_share:.0%} of sales. A contact is assumed to keep "
-        f"{money.retain_save_share:.0%} of those who would leave and to be needed for {money.offer_extra_share:.0%} of "
-        f"offers taken up, and costs {settings.company.currency_symbol}{money.cost_per_contact_cents / 100:.2f}. "
+        f"{money.retain_save_share:.0%} of those who would leave, to add {money.offer_extra_share:.0%} to the "
+        f"purchases of its offers that come anyway, and to cost {settings.company.currency_symbol}"
+        f"{money.cost_per_contact_cents / 100:.2f}. "
         "No uplift has been measured yet; the holdout will tell."
     )

@@ -89,18 +89,24 @@ def test_an_interval_of_value_below_zero_spans_all_corners():
     assert row["expected_net_value_low_cents"] == round(0.1 * 0.7 * -4_000) - 100
 
 
-def test_cross_sell_is_worth_the_extra_share_of_the_best_offer():
-    offers = offers_frame(offer("a", 3_000, category="CHEESE"), offer("a", 5_000, 0.5, category="WINE", rank=2))
-    row = run(frame(score("a", probability=None, state="active")), offers).loc["a"]
-    assert (row["action"], row["category"], row["reasons"]) == ("cross_sell", "WINE", "buys with WINE")
-    assert row["expected_net_value_cents"] == 0.1 * 5_000 - 100
+def test_cross_sell_is_worth_the_extra_share_of_the_best_offers():
+    offers = offers_frame(
+        offer("a", 3_000, 0.3, category="CHEESE"),
+        offer("a", 5_000, 0.5, category="WINE", rank=2),
+        offer("a", 1_000, category="SALT", rank=3),
+    )
+    policy = Policy(n_contacts=2, cost_per_contact_cents=100, n_offers=2)
+    row = run(frame(score("a", probability=None, state="active")), offers, policy).loc["a"]
+    assert (row["action"], row["category"]) == ("cross_sell", "WINE + CHEESE")
+    assert row["reasons"] == "buys with WINE; buys with CHEESE"
+    assert row["expected_net_value_cents"] == 0.1 * 8_000 - 100
     assert row["expected_net_value_low_cents"] == -100
-    assert row["expected_net_value_high_cents"] == 0.1 * 10_000 - 100
+    assert row["expected_net_value_high_cents"] == 0.1 * 20_000 - 100
 
 
 def test_offers_of_equal_margin_go_by_rank():
     offers = offers_frame(offer("a", 5_000, category="B", rank=2), offer("a", 5_000, category="A", rank=1))
-    assert run(frame(score("a", probability=None)), offers).loc["a", "category"] == "A"
+    assert run(frame(score("a", probability=None)), offers).loc["a", "category"] == "A + B"
 
 
 def test_a_customer_gets_the_better_of_two_actions():
@@ -115,7 +121,7 @@ def test_the_assumption_is_stated_on_every_contact():
     assert actions.loc["a", "basis"] == (
         "assumes that a contact keeps 10% of those who would leave; no uplift is measured yet, the holdout will tell"
     )
-    assert "10% of the purchases need the contact" in actions.loc["b", "basis"]
+    assert "adds 10% to the purchases that come anyway" in actions.loc["b", "basis"]
 
 
 def test_reasons_name_the_money_and_the_model():

@@ -2,7 +2,7 @@
 
 Customers are resampled, never rows: the rows of one customer belong together. Intervals are percentiles of the
 bootstrap distribution (Efron 1979); a measure to which noise adds (expected calibration error) gets the reflected
-interval, clipped at 0 and never ending below the measured value.
+interval, clipped at 0 and never ending below the measured value; it stays rough (86 % for a nominal 95 % at 600 rows).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

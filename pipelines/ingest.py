@@ -11,26 +11,12 @@ from data.contracts import CONTRACTS
 from data.contracts.base import Delivery
 from data.engine import connect
 from data.quarantine import Admission, admit_all
-from data.sources import DemoSource, ParquetSource, Source
+from data.sources import Source
 from pipelines.frames import with_as_of
 from pipelines.run import Run
-from pipelines.settings import Settings
 
 ACCEPTED = tuple(CONTRACTS)
 RECORDS = ("quarantine", "quality", "reconciliation")
-
-
-def open_source(settings: Settings) -> Source:
-    """Return the source that the settings name.
-
-    Raises
-    ------
-    ConfigError
-        It is not there.
-    """
-    if settings.source.kind == "demo" or settings.source.path is None:
-        return DemoSource()
-    return ParquetSource(settings.source.path)
 
 
 def ingest(run: Run, source: Source) -> dict[str, int]:

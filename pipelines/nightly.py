@@ -19,10 +19,10 @@ from data.errors import UserError
 from pipelines.baskets import sell_together
 from pipelines.campaign import judge_campaigns
 from pipelines.decide import decide_actions
-from pipelines.ingest import ingest, open_source
+from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
-from pipelines.plan import plan
+from pipelines.plan import open_source, plan
 from pipelines.publish import log_night, publish, write_report
 from pipelines.results import open_night
 from pipelines.run import Run

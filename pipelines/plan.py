@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from data.demo import AS_OF
-from pipelines.ingest import open_source
+from data.sources import DemoSource, ParquetSource, Source
 from pipelines.run import REPORTER, Run, local_midnight
 from pipelines.settings import Settings
 
@@ -41,3 +41,16 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day) -> Run:
     timezone = settings.company.timezone
     as_of = AS_OF if settings.source.kind == "demo" else local_midnight(day(timezone), timezone)
     return Run(settings, as_of, open_source(settings).digest(), REPORTER.get())
+
+
+def open_source(settings: Settings) -> Source:
+    """Return the source that the settings name.
+
+    Raises
+    ------
+    ConfigError
+        It is not there.
+    """
+    if settings.source.kind == "demo" or settings.source.path is None:
+        return DemoSource()
+    return ParquetSource(settings.source.path)

@@ -44,6 +44,6 @@ $(BIN)/.ready: requirements.lock pyproject.toml
 	  test -n "$$python" || { echo "found: no Python 3.11 or newer; expected: one on PATH; do: install it" >&2; exit 2; }; \
 	  test -x $(BIN)/python || "$$python" -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@

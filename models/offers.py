@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.basket import Integers
 from models.cooccurrence import Floats
-from models.reasons import Reasons
+from models.offer_reasons import Reasons
 from models.recommend import chunks, encode_purchases, situation
 from models.trials import OfferReport, best, calibrate, judge, run_trial, spend_per_taker, tune
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from models.offers import COLUMNS, plan_offers
-from models.reasons import Reasons
+from models.offer_reasons import Reasons
 from models.recommend import (
     adoption_rate,
     bought,

@@ -68,3 +68,9 @@ class LakeError(UserError):
     """The lake cannot be read or written: no snapshot, no space, a table that is missing."""
 
     exit_code: ClassVar[int] = 7
+
+
+class TrainingError(UserError):
+    """A frame cannot train or feed a model: a column is missing, a label has one class, a number is infinite."""
+
+    exit_code: ClassVar[int] = 8

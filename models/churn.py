@@ -43,6 +43,12 @@ SPEC = ModelSpec(
     gate_metric="log_loss",
 )
 INTERVAL_LEVEL = 0.90
+CANDIDATES: Mapping[str, tuple[str, ...]] = {
+    "logistic": ("logistic",),
+    "boosting": ("boosting",),
+    "blend": ("logistic", "boosting"),
+}
+"""Candidate -> the models that it adds up."""
 PROBABILITIES = ("churn_probability", "churn_probability_low", "churn_probability_high")
 THEMES: Mapping[str, str] = MappingProxyType(
     {"recency": "rhythm", "frequency": "rhythm", "rhythm": "rhythm", "tenure": "rhythm", "monetary": "spend"}
@@ -184,6 +190,27 @@ class ChurnModel:
 def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping[str, str] | None = None) -> ChurnModel:
     """Train the candidates, calibrate them and keep the one with the lowest out-of-fold log loss.
 
+    Parameters, errors and notes are those of ``fit_candidates``.
+
+    Returns
+    -------
+    ChurnModel
+        Calibrated; the judged date has not been touched.
+    """
+    return choose(fit_candidates(train, names, seed=seed, themes=themes))
+
+
+def choose(candidates: Mapping[str, ChurnModel]) -> ChurnModel:
+    """Return the candidate with the lowest out-of-fold log loss."""
+    losses = next(iter(candidates.values())).out_of_fold_log_loss
+    return candidates[min(losses, key=lambda name: losses[name])]
+
+
+def fit_candidates(
+    train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping[str, str] | None = None
+) -> dict[str, ChurnModel]:
+    """Train and calibrate every candidate: ``logistic``, ``boosting`` and their ``blend``.
+
     Parameters
     ----------
     train
@@ -195,11 +222,6 @@ def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping
     themes
         Theme of each feature; features of one theme may interact and share one reason. A feature without a theme
         stands alone.
-
-    Returns
-    -------
-    ChurnModel
-        Calibrated; the judged date has not been touched.
 
     Raises
     ------
@@ -218,20 +240,21 @@ def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping
     blocks = [[i for i, theme in enumerate(theme_of) if theme == block] for block in dict.fromkeys(theme_of)]
     bases: dict[str, Any] = {"logistic": logistic(), "boosting": boosting(blocks, seed)}
     scores = {name: cross_val_predict(base, X, y, cv=folds, method="decision_function") for name, base in bases.items()}
-    candidates = {"logistic": ("logistic",), "boosting": ("boosting",), "blend": ("logistic", "boosting")}
-    losses = {name: _log_loss(np.column_stack([scores[m] for m in parts]), y) for name, parts in candidates.items()}
-    chosen = min(losses, key=lambda name: losses[name])
-    parts = candidates[chosen]
-    stacked = np.column_stack([scores[name] for name in parts])
-    calibrator = _platt(stacked, y)
-    return ChurnModel(
-        chosen=chosen,
-        estimator=_assemble({name: bases[name].fit(X, y) for name in parts}, calibrator, X, y),
-        names=tuple(X.columns),
-        themes=theme_of,
-        band=fit_band(calibrator.decision_function(stacked), y, train["customer_id"], train["as_of"]),
-        out_of_fold_log_loss=losses,
-    )
+    fitted = {name: base.fit(X, y) for name, base in bases.items()}
+    stacked = {name: np.column_stack([scores[part] for part in parts]) for name, parts in CANDIDATES.items()}
+    losses = {name: _log_loss(columns, y) for name, columns in stacked.items()}
+    models = {}
+    for name, parts in CANDIDATES.items():
+        calibrator = _platt(stacked[name], y)
+        models[name] = ChurnModel(
+            chosen=name,
+            estimator=_assemble({part: fitted[part] for part in parts}, calibrator, X, y),
+            names=tuple(X.columns),
+            themes=theme_of,
+            band=fit_band(calibrator.decision_function(stacked[name]), y, train["customer_id"], train["as_of"]),
+            out_of_fold_log_loss=losses,
+        )
+    return models
 
 
 def _platt(scores: FloatArray, y: Any) -> LogisticRegression:

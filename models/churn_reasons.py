@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data.errors import TrainingError
 from models.phrases import Phrase
-from models.spec import FloatArray, TrainingError, design
+from models.spec import FloatArray, design
 
 LogOdds = Callable[[pd.DataFrame], FloatArray]
 N_REASONS = 3

@@ -237,12 +237,12 @@ def _cross_sell(customers: pd.DataFrame, offers: pd.DataFrame, policy: Policy) -
         category=("category", " + ".join),
         reasons=("reason", "; ".join),
     )
-    ends = (message[name].to_numpy(dtype=float) for name in ("margin", "low", "high"))
+    gain, low, high = (message[name].to_numpy(dtype=float) for name in ("margin", "low", "high"))
     return pd.DataFrame(
         {
             "customer_id": message.index,
             "action": CROSS_SELL,
-            **_net(*ends, policy.extra_share, policy),
+            **_net(gain, low, high, policy.extra_share, policy),
             "category": message["category"].to_numpy(),
             "reasons": message["reasons"].to_numpy(),
         }

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from data.errors import TrainingError
 from models.metrics import AMOUNT_METRICS, METRICS, N_BINS, Metric
-from models.spec import FloatArray, TrainingError
+from models.spec import FloatArray
 
 N_RESAMPLES = 500
 LEVEL = 0.95

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from models.spec import TrainingError
+from data.errors import TrainingError
 
 Rows = npt.NDArray[np.intp]
 N_FOLDS = 5

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from data.errors import TrainingError
 from models.evaluation import wilson
-from models.spec import TrainingError
 
 RETURNED_SHARE = 0.95
 _WEEK = 7

@@ -2,21 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.errors import UserError
+from data.errors import TrainingError
 
 FloatArray = npt.NDArray[np.float64]
-
-
-class TrainingError(UserError):
-    """A frame cannot train or feed a model: a column is missing, a label has one class, a number is infinite."""
-
-    exit_code: ClassVar[int] = 8
 
 
 @dataclass(frozen=True)

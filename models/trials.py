@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
+from data.errors import TrainingError
 from models.basket import Incidence, Integers
 from models.cooccurrence import Floats
 from models.evaluation import Estimate
@@ -24,7 +25,6 @@ from models.recommend import (
     spend,
     top,
 )
-from models.spec import TrainingError
 
 RIDGES = (100.0, 300.0, 1_000.0, 3_000.0)
 """Ridge penalties of EASE that are tried."""

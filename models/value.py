@@ -20,10 +20,11 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data.errors import TrainingError
 from models.baselines import trailing_value
 from models.evaluation import paired_difference, point
 from models.folds import customer_folds, usable_features
-from models.spec import FloatArray, ModelSpec, TrainingError, design
+from models.spec import FloatArray, ModelSpec, design
 
 SPEC = ModelSpec(
     name="value",

@@ -1,6 +1,7 @@
 """Train: models on past dates, measured once on a later one, registered as candidates and nothing more."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +49,8 @@ def split_by_time(frame: pd.DataFrame) -> Split:
 
 
 def themes() -> dict[str, str]:
-    """Return the theme of each feature: its family, within which features may interact and share a reason."""
-    return {feature.name: feature.family for feature in FEATURES.values()}
+    """Return the theme of each feature, within which features may interact and share a reason."""
+    return churn.themes_by_family({feature.name: feature.family for feature in FEATURES.values()})
 
 
 def read_split(run: Run, versions: Versions) -> Split:
@@ -72,10 +73,8 @@ def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dic
     split, seed = read_split(run, versions), run.settings.seed
     names, horizon_days = split.names, read_horizon(run, versions)
     worth = value.fit(split.past, value.SPEC.resolve(names), horizon_days=horizon_days, seed=seed)
-    models: Models = {
-        "churn": churn.fit(split.past, churn.SPEC.resolve(names), seed=seed, themes=themes()),
-        "value": worth.conformalise(split.judged),
-    }
+    leaving = churn.fit_candidates(split.past, churn.SPEC.resolve(names), seed=seed, themes=themes())
+    models: Models = {"churn": churn.choose(leaving), "value": worth.conformalise(split.judged)}
     known, candidates = known_models(run.lake), []
     for name, model in models.items():
         version = None
@@ -84,7 +83,7 @@ def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dic
             known = with_model(known, Registered(made, model.facts()), run.run_key, run_id)
             version = made.version
         candidates.append({"model": name, "version": version, "facts_json": json.dumps(model.facts(), sort_keys=True)})
-    metrics, curve = _measured(run, split, models["churn"])
+    metrics, curve = _measured(run, split, leaving)
     return {
         "candidates": to_table(pd.DataFrame(candidates).astype({"version": "Int64"}), run.as_of),
         "churn_metrics": to_table(metrics, run.as_of),
@@ -93,13 +92,15 @@ def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dic
     }
 
 
-def _measured(run: Run, split: Split, model: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _measured(run: Run, split: Split, leaving: Mapping[str, churn.ChurnModel]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return every model's measures on the judged date, and the calibration curve of the chosen one."""
     truth, groups = split.judged["has_churned"], split.judged["customer_id"]
+    best = churn.choose(leaving).chosen
     said: dict[str, Any] = {
-        "candidate chosen": model.predict(split.judged)["churn_probability"],
-        "recency": RecencyBaseline(split.past).predict(split.judged),
+        "candidate chosen" if name == best else name: model.predict(split.judged)["churn_probability"]
+        for name, model in leaving.items()
     }
+    said["recency"] = RecencyBaseline(split.past).predict(split.judged)
     measured = [
         table(evaluate(truth, p, groups, seed=run.settings.seed, metrics=churn.SPEC.metrics)).assign(model=name)
         for name, p in said.items()

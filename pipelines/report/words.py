@@ -35,6 +35,8 @@ METRICS: Mapping[str, tuple[str, str]] = {
 MODELS: Mapping[str, str] = {
     "candidate chosen": "Tonight’s model",
     "logistic": "Logistic model",
+    "boosting": "Boosted trees",
+    "blend": "Blend of both",
     "recency": "Days since last purchase",
 }
 METHODS: Mapping[str, str] = {"ease": "What goes with past purchases", "popularity": "What sells most"}

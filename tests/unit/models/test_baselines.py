@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.errors import TrainingError
 from models.baselines import RecencyBaseline, trailing_value
-from models.spec import TrainingError
 
 
 @pytest.fixture

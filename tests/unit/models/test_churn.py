@@ -8,11 +8,11 @@ import pytest
 import skops.io
 from sklearn.metrics import roc_auc_score
 
+from data.errors import TrainingError
 from models import churn
 from models.baselines import RecencyBaseline
 from models.folds import customer_folds
 from models.metrics import calibration_intercept
-from models.spec import TrainingError
 
 ALLOWED_TYPES = {
     "numpy.dtype",

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.errors import TrainingError
 from models import churn
 from models.churn_reasons import effects, reasons
 from models.phrases import Phrase, in_words
-from models.spec import TrainingError
 
 PHRASES = {
     "recency_days": Phrase(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from data.errors import TrainingError
 from models.evaluation import calibration_curve, evaluate, paired_difference, point, table, wilson
 from models.metrics import METRICS
-from models.spec import TrainingError
 
 
 @pytest.fixture

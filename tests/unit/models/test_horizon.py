@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.errors import TrainingError
 from models.horizon import base_rates, choose_horizon, returned_curve
-from models.spec import TrainingError
 
 
 def gaps_of(days, *, is_open=False, n_gaps=1):

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from data.errors import TrainingError
 from models.lifecycle import STATES, Thresholds, lifecycle_state
-from models.spec import TrainingError
 
 LIMITS = Thresholds(horizon_days=28)
 

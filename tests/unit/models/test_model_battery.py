@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
+from data.errors import TrainingError
 from models import churn, value
-from models.spec import TrainingError
 
 
 def fit_churn(world, train, names=None, seed=0):

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from models.offers import COLUMNS, plan_offers
+from data.errors import TrainingError
 from models.offer_reasons import Reasons
+from models.offers import COLUMNS, plan_offers
 from models.recommend import (
     adoption_rate,
     bought,
@@ -20,7 +21,6 @@ from models.recommend import (
     top,
 )
 from models.rules import COLUMNS as RULE_COLUMNS
-from models.spec import TrainingError
 from models.trials import calibrate, run_trial, spend_per_taker, tune
 
 AS_OF = datetime.fromisoformat("2018-01-01T05:00")

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.errors import TrainingError
 from models.churn import SPEC as CHURN
 from models.metrics import AMOUNT_METRICS, METRICS
-from models.spec import ModelSpec, TrainingError, binary_label, design
+from models.spec import ModelSpec, binary_label, design
 from models.value import SPEC as VALUE
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import skops.io
 
+from data.errors import TrainingError
 from models import value
 from models.baselines import trailing_value
 from models.metrics import root_squared_error
-from models.spec import TrainingError
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ class TestArtifacts:
     def test_a_type_outside_the_list_is_refused_by_name(self, tmp_path):
         # The function would run on every prediction: skops could store it, we do not.
         odd = make_pipeline(FunctionTransformer(os.path.basename), StandardScaler())
-        with pytest.raises(ArtifactError, match="posixpath.basename|ntpath.basename"):
+        with pytest.raises(ArtifactError, match=r"posixpath\.basename|ntpath\.basename"):
             save_model(odd, tmp_path / "odd")
 
 

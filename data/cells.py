@@ -78,8 +78,7 @@ def stage(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: 
     Returns
     -------
     Rows
-        The typed rows, copies included, in the columns of the contract and then the attributes as delivered.
-
+        The typed rows, copies included; ``cells`` names the column that holds each delivered cell.
     """
     delivered = _described(connection, raw_table)
     columns = {column.name: column.dtype for column in contract.columns}
@@ -88,7 +87,9 @@ def stage(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: 
     for name, dtype in delivered.items():
         cells[name] = name
         if name not in columns:
-            selected.append(f"{_attribute(name, dtype)} AS {quoted(name)}")
+            # A name of its own keeps an attribute from passing for a column of ours or for DuckDB's rowid.
+            cells[name] = f"{name} (attribute)"
+            selected.append(f"{_attribute(name, dtype)} AS {quoted(cells[name])}")
             continue
         if columns[name] is not DType.STRING and dtype != _SQL_TYPES[columns[name]]:
             cells[name] = f"{name} (as delivered)"

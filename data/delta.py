@@ -171,13 +171,13 @@ def _commit(
     metadata: Mapping[str, str],
     **how: Any,
 ) -> int:
-    folder.mkdir(mode=0o700, exist_ok=True)
     with _explained(
         folder,
         "write",
         "room for the new version; the published snapshot is unchanged",
         "free space and run the same command again: it goes on where it stopped",
     ):
+        folder.mkdir(mode=0o700, exist_ok=True)
         # Without retries a commit that another writer overtook fails, instead of landing on rows it never saw.
         noted = CommitProperties(custom_metadata=dict(metadata), max_commit_retries=0)
         if isinstance(target, Path):

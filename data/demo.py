@@ -16,7 +16,7 @@ import pyarrow as pa
 TIMEZONE = "America/New_York"
 """Time zone of the shops."""
 
-AS_OF = datetime(2018, 1, 1, 5, 0)  # noqa: DTZ001 - instants are naive UTC in the whole house
+AS_OF = datetime(2018, 1, 1, 5, 0)
 """Instant of the local midnight after the last day of the data."""
 
 _SOURCES = ("transactions", "products", "demographics", "campaign_descriptions", "campaigns")

@@ -1,15 +1,37 @@
 """The query engine: an Ibis backend on DuckDB that reads versions of the lake and never the network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
+from data.errors import LakeError
 from data.lake import Lake
+
+
+@contextmanager
+def enough_room() -> Iterator[None]:
+    """Turn DuckDB's word that memory or the spill folder is full into one that says what to do.
+
+    Raises
+    ------
+    LakeError
+        A query ran out of memory, or out of disk where it spilled.
+    """
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        raise LakeError(
+            f"a query ran out of room: {str(error).splitlines()[0]}",
+            "memory, and disk for what does not fit into it",
+            "free space, or raise memory_limit under [engine], and run again; what was published last still stands",
+        ) from error
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None, spill: Path | None = None) -> Backend:

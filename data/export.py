@@ -26,13 +26,15 @@ from data.errors import ConfigError, UserError
 Format = Literal["money", "percent", "date", "integer", "text"]
 """How a column is shown; money is given in cents and shown in whole units."""
 
-CREATED = datetime(2000, 1, 1)  # noqa: DTZ001 - the writing program wants it naive
+CREATED = datetime(2000, 1, 1)
 """Date of creation inside a workbook where the caller gives none: the clock would change the bytes."""
 
 MAX_ROWS = 1_048_575
 """Rows that a sheet can hold below its header."""
 
 _MAX_TEXT = 32_767
+_READ_ME_WIDTH = 110
+_MAX_WIDTH = 60
 _MAX_EXACT = 10**15
 
 _BLANK = r"[^\S\t\r\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\u00ad\u200b-\u200f\u2060\ufeff]"
@@ -199,11 +201,15 @@ def _write_read_me(workbook: Any, sheets: Sequence[Sheet], lines: Sequence[str])
     """Write the first sheet: the caller's lines, then what each sheet is about."""
     worksheet = workbook.add_worksheet("Read me")
     worksheet.hide_gridlines(2)
-    worksheet.set_column(0, 0, 110, workbook.add_format({"text_wrap": True, "valign": "top"}))
+    wrapped = workbook.add_format({"text_wrap": True, "valign": "top"})
+    worksheet.set_column(0, 0, _READ_ME_WIDTH)
+    _fit_page(worksheet)
     title = workbook.add_format({"bold": True, "font_size": 14})
     notes = [f"{sheet.name} ({len(sheet.frame):,} rows). {sheet.note}".strip() for sheet in sheets]
     for row, line in enumerate([*lines, *([""] if lines else []), *notes]):
-        worksheet.write_string(row, 0, neutralise(line)[:_MAX_TEXT], title if row == 0 and lines else None)
+        is_title = row == 0 and bool(lines)
+        worksheet.write_string(row, 0, neutralise(line)[:_MAX_TEXT], title if is_title else wrapped)
+        worksheet.set_row(row, 20 if is_title else 15 * max(1, math.ceil(len(line) / _READ_ME_WIDTH)))
 
 
 def _write_sheet(workbook: Any, sheet: Sheet) -> None:
@@ -213,6 +219,7 @@ def _write_sheet(workbook: Any, sheet: Sheet) -> None:
         raise UserError(f"{n_rows} rows for sheet {sheet.name!r}", f"at most {MAX_ROWS}", "export them as CSV")
     worksheet = workbook.add_worksheet(sheet.name)
     bold = workbook.add_format({"bold": True, "bg_color": "#E8EDF3", "bottom": 1, "text_wrap": True, "valign": "top"})
+    n_lines = dict.fromkeys(range(1, n_rows + 1), 1)
     for at, column in enumerate(sheet.frame.columns):
         series = sheet.frame.iloc[:, at]
         kind = _kind(sheet, str(column), series)
@@ -225,10 +232,24 @@ def _write_sheet(workbook: Any, sheet: Sheet) -> None:
                 cell = _xlsx_value(value, kind)
                 _write_cell(worksheet, row, at, cell, style)
                 width = max(width, _width(cell))
-        worksheet.set_column(at, at, min(max(width, 8), 60))
+                n_lines[row] = max(n_lines[row], math.ceil(_width(cell) / _MAX_WIDTH))
+        worksheet.set_column(at, at, min(max(width, 8), _MAX_WIDTH))
+    # Not every program fits the height of a row to wrapped text by itself.
+    for row, lines in n_lines.items():
+        if lines > 1:
+            worksheet.set_row(row, 15 * lines)
     worksheet.freeze_panes(1, 1)
+    _fit_page(worksheet)
+    worksheet.repeat_rows(0)
     if n_columns:
         worksheet.autofilter(0, 0, n_rows, n_columns - 1)
+
+
+def _fit_page(worksheet: Any) -> None:
+    """Print on landscape pages as wide as the sheet."""
+    worksheet.set_landscape()
+    worksheet.set_paper(9)  # A4
+    worksheet.fit_to_pages(1, 0)
 
 
 def _kind(sheet: Sheet, column: str, series: "pd.Series[Any]") -> str:

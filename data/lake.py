@@ -16,6 +16,8 @@ from data.errors import LakeError
 
 FINGERPRINT = "regulars.fingerprint"
 SNAPSHOTS = "snapshots"
+_LOCK = "lock"
+_MAX_NAME = 255
 
 _SNAPSHOT_SCHEMA = pa.schema(
     [
@@ -95,7 +97,7 @@ class Lake:
 
     def lock(self) -> AbstractContextManager[None]:
         """Return a context that holds the run lock; a second holder gets ``LockHeldError`` at once."""
-        return lock.hold(self.root / "lock")
+        return lock.hold(self.root / _LOCK)
 
     def write(self, table: str, data: delta.Data, *, as_of: datetime | None, fingerprint: str) -> int:
         """Replace a table, or only its slice of ``as_of``, and return the new version.
@@ -206,7 +208,13 @@ class Lake:
         return self.read(table, version=snapshot.versions[table])
 
     def _folder(self, table: str) -> Path:
-        """Return the folder of a table: the one place that turns names into addresses."""
+        """Return the folder of a table: the one place that turns names into addresses, all of them below the root."""
+        if table in {"", ".", "..", _LOCK} or set(table) & set("/%\0") or len(table.encode()) > _MAX_NAME:
+            raise LakeError(
+                f"a table called {table[:80]!r}",
+                f"a name of 1 to {_MAX_NAME} bytes without / or %, and not {_LOCK!r}",
+                "name it otherwise",
+            )
         return self.root / table
 
 

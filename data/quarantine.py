@@ -14,6 +14,7 @@ from data.cells import ROW, check_delivered, distinct, stage
 from data.contracts import CONTRACTS
 from data.contracts.base import Contract, Delivery, ExpectationResult, Rows, Severity, literal, quoted
 from data.contracts.rules import rules
+from data.engine import enough_room
 from data.validation import is_checked, stop_if_broken, validate
 
 
@@ -106,21 +107,33 @@ def admit(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: 
     ContractError
         A required column is missing or of a wrong type, a critical expectation is broken, or the share of rejected
         rows is above the limit. The quarantine table stands by then, for a look at the reasons.
+    LakeError
+        Memory or disk ran out; nothing is accepted.
     ReconciliationError
         A row is lost.
     """
     results = check_delivered(connection, contract, raw_table)
-    staged = stage(connection, contract, raw_table, delivery)
-    rows = distinct(connection, contract, staged)
-    about_copies = [rule for rule in rules(contract) if rule.is_about_copies]
-    about_rows = [rule for rule in rules(contract) if not rule.is_about_copies]
-    results += validate(connection, contract, about_copies, staged)
-    results += validate(connection, contract, about_rows, rows)
-    stop_if_broken(results)
-    accepted, quarantine, reconciliation = split(connection, contract, raw_table, staged, rows)
-    results.append(_share_of_rejects(connection, quarantine, reconciliation, delivery))
+    with enough_room():
+        staged = stage(connection, contract, raw_table, delivery)
+        rows = distinct(connection, contract, staged)
+        results += _checked(connection, contract, staged, rows)
+        stop_if_broken(results)
+        accepted, quarantine, reconciliation = split(connection, contract, raw_table, staged, rows)
+        results.append(_share_of_rejects(connection, quarantine, reconciliation, delivery))
     stop_if_broken(results)
     return Admission(accepted, quarantine, reconciliation, tuple(results))
+
+
+def _checked(
+    connection: duckdb.DuckDBPyConnection, contract: Contract, staged: Rows, rows: Rows
+) -> list[ExpectationResult]:
+    """Run the rules about copies over all rows, and the others over those that are none."""
+    about_copies = [rule for rule in rules(contract) if rule.is_about_copies]
+    about_rows = [rule for rule in rules(contract) if not rule.is_about_copies]
+    return [
+        *validate(connection, contract, about_copies, staged),
+        *validate(connection, contract, about_rows, rows),
+    ]
 
 
 def admit_all(
@@ -203,7 +216,7 @@ def _view_accepted(connection: duckdb.DuckDBPyConnection, contract: Contract, ro
     attributes = [name for name in rows.cells if name not in of_contract and name not in contract.derived]
     values = {name: quoted(name) for name in of_contract}
     values |= {name: formula(rows.delivery) for name, formula in contract.derived.items()}
-    values |= {name: quoted(name) for name in attributes}
+    values |= {name: quoted(rows.cells[name]) for name in attributes}
     selected = ", ".join(f"{value} AS {quoted(name)}" for name, value in values.items())
     connection.execute(
         f"CREATE OR REPLACE VIEW {quoted(accepted)} AS SELECT {selected} FROM {quoted(rows.table)} "

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from data.demo import RAW_SCHEMAS
 
-START = datetime(2024, 1, 1)  # noqa: DTZ001 - instants are naive UTC in the whole house
+START = datetime(2024, 1, 1)
 """Instant at which every world begins."""
 
 TIMEZONE = "UTC"

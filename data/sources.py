@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from data import demo
 from data.contracts import CONTRACTS
-from data.errors import ConfigError
+from data.errors import ConfigError, ContractError
 
 
 class Source(Protocol):
@@ -64,5 +64,22 @@ class ParquetSource:
         return digest.hexdigest()
 
     def tables(self) -> Mapping[str, pa.Table]:
-        """Return the tables whose files are there."""
-        return {name: pq.read_table(path) for name, path in self._files.items()}
+        """Return the tables whose files are there.
+
+        Raises
+        ------
+        ContractError
+            A file is empty, cut off, damaged or no Parquet.
+        """
+        return {name: _read(path) for name, path in self._files.items()}
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ContractError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}",
+            "a whole Parquet file with columns of different names",
+            "deliver the file again",
+        ) from error

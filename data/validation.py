@@ -5,6 +5,7 @@ the rule's own predicate where not. It runs on the caller's connection; nothing 
 """
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,8 +115,8 @@ def validate(
 
     Raises
     ------
-    RuntimeError
-        Great Expectations could not evaluate an expectation.
+    duckdb.Error
+        Great Expectations could not evaluate an expectation: what DuckDB raised, without the cell that it may quote.
     """
     planned = [gx_expectation(expectation, rows) for expectation in expectations]
     found = iter(_run(connection, rows.table, [one for one in planned if one is not None]))
@@ -165,7 +166,7 @@ def _result(
     contract: Contract, expectation: Expectation, found: ExpectationValidationResult, n_rows: int
 ) -> ExpectationResult:
     if found.exception_info.get("raised_exception", True):
-        raise RuntimeError(f"{contract.name}: {expectation.name}: {found.exception_info}")
+        raise _anonymous(contract, expectation, str(found.exception_info))
     if expectation.condition is None:
         n_failed, detail = 0 if found.success else n_rows, f"observed {found.result.get('observed_value')}"
     else:
@@ -174,6 +175,14 @@ def _result(
     return ExpectationResult(
         contract.name, expectation.name, expectation.severity, n_rows, n_failed, bool(found.success), detail
     )
+
+
+def _anonymous(contract: Contract, expectation: Expectation, told: str) -> duckdb.Error:
+    """Return DuckDB's error again by its class alone: its message may quote a cell, and a cell may be personal."""
+    raised = [getattr(duckdb, name, None) for name in re.findall(r"duckdb\.(\w+)", told)]
+    kinds = [kind for kind in raised if isinstance(kind, type) and issubclass(kind, duckdb.Error)]
+    kind = kinds[0] if kinds else duckdb.Error
+    return kind(f"{contract.name}: Great Expectations could not evaluate {expectation.name!r}: {kind.__name__}")
 
 
 def _unchecked(contract: Contract, expectation: Expectation, n_rows: int) -> ExpectationResult:

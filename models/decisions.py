@@ -258,13 +258,13 @@ def _net(
 
 
 def _with_money(contacts: pd.DataFrame, at_risk: pd.Series) -> list[str]:
-    """Return the reasons of the contacts; those to retain begin with the money."""
+    """Return the reasons of the contacts; those to retain end with the money."""
     told = []
     for action, reasons, cents in zip(
         contacts["action"], contacts["reasons"].fillna(""), at_risk.reindex(contacts.index), strict=True
     ):
         stake = f"{money(cents)} of margin at risk" if action == RETAIN else ""
-        told.append("; ".join(filter(None, (stake, reasons))))
+        told.append("; ".join(filter(None, (reasons, stake))))
     return told
 
 

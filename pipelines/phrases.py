@@ -1,4 +1,7 @@
-"""Phrases: how each feature is said to a manager. A feature without a phrase is never named as a reason."""
+"""Phrases: how a feature is said to a manager. A feature without a phrase is never named as a reason.
+
+Of features that say nearly the same, one has a phrase: the one that a person at the till would use.
+"""
 
 from collections.abc import Mapping
 
@@ -12,19 +15,10 @@ PHRASES: Mapping[str, Phrase] = {
     "gap_mean_days": Phrase("comes every {value} on average (typical {typical})", "days"),
     "gap_median_days": Phrase("comes every {value} (typical {typical})", "days"),
     "gap_variation": Phrase("comes irregularly (variation {value}, typical {typical})", "ratio"),
-    "gap_deviation_days": Phrase("comes irregularly, give or take {value} (typical {typical})", "days"),
-    "gap_max_days": Phrase("has stayed away for {value} before (typical longest {typical})", "days"),
-    "n_orders_7d": Phrase("{value} orders in the last week (typical {typical})", "count"),
-    "n_orders_28d": Phrase("{value} orders in the last 4 weeks (typical {typical})", "count"),
     "n_orders_84d": Phrase("{value} orders in the last 12 weeks (typical {typical})", "count"),
-    "n_orders_182d": Phrase("{value} orders in the last half-year (typical {typical})", "count"),
-    "n_orders_364d": Phrase("{value} orders in the last year (typical {typical})", "count"),
-    "n_purchase_days": Phrase("came on {value} days so far (typical {typical})", "count"),
     "orders_trend": Phrase("orders run at {value} of their earlier pace (typical {typical})", "share"),
     "spend_28d_cents": Phrase("spent {value} in the last 4 weeks (typical {typical})", "cents"),
     "spend_84d_cents": Phrase("spent {value} in the last 12 weeks (typical {typical})", "cents"),
-    "spend_182d_cents": Phrase("spent {value} in the last half-year (typical {typical})", "cents"),
-    "spend_364d_cents": Phrase("spent {value} in the last year (typical {typical})", "cents"),
     "spend_trend": Phrase("spends at {value} of their earlier pace (typical {typical})", "share"),
     "order_value_mean_cents": Phrase("{value} per order (typical {typical})", "cents"),
     "lines_per_order": Phrase("{value} lines per order (typical {typical})", "ratio"),

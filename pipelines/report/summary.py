@@ -132,7 +132,13 @@ def _campaign(night: Night, row: dict[str, object]) -> str:
 
 
 def _decision(row: dict[str, object]) -> str:
-    return f"{row['model']} {row['decision']}: {row['reason']}"
+    value, reference, difference, low, high = (
+        number(row[name], 3)
+        for name in ("candidate_value", "reference_value", "difference", "difference_low", "difference_high")
+    )
+    against = f"{value} against {reference} of the {row['reference']}, difference {difference}"
+    metric = str(row["metric"]).replace("_", " ")
+    return f"{row['model']} {row['decision']}: {metric} {against} ({between(low, high)})"
 
 
 def _contacts(night: Night) -> list[str]:

@@ -125,7 +125,7 @@ def test_the_assumption_is_stated_on_every_contact():
 
 
 def test_reasons_name_the_money_and_the_model():
-    assert run(frame(score("a"))).loc["a", "reasons"] == "50.00 of margin at risk; rhythm broken"
+    assert run(frame(score("a"))).loc["a", "reasons"] == "rhythm broken; 50.00 of margin at risk"
     assert run(frame(score("a", reasons=None))).loc["a", "reasons"] == "50.00 of margin at risk"
 
 

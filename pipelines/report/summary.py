@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.report import facts
-from pipelines.report.blocks import rows_of
+from pipelines.report.blocks import real, rows_of
 from pipelines.report.night import Night
 from pipelines.report.words import (
     ACTIONS,
@@ -133,7 +133,7 @@ def _campaign(night: Night, row: dict[str, object]) -> str:
 
 def _decision(row: dict[str, object]) -> str:
     value, reference, difference, low, high = (
-        number(row[name], 3)
+        number(row[name], 0 if abs(real(row["reference_value"])) >= 100 else 3)
         for name in ("candidate_value", "reference_value", "difference", "difference_low", "difference_high")
     )
     against = f"{value} against {reference} of the {row['reference']}, difference {difference}"
@@ -145,19 +145,22 @@ def _contacts(night: Night) -> list[str]:
     chosen = facts.contacts(night)
     lines = [_columns("#", "customer", "do", "net value", "why")] if len(chosen) else ["nobody tomorrow"]
     for row in rows_of(chosen.head(_TOP_CONTACTS)):
-        category = f": {row['category']}" if is_known(row["category"]) else ""
-        why = str(row["reasons"]) if is_known(row["reasons"]) else NOTHING
+        why = row["category"] if is_known(row["category"]) else row["reasons"]
         worth = money(row["expected_net_value_cents"], night.currency)
         lines.append(
             _columns(
-                count(row["priority"]), str(row["customer_id"]), label(ACTIONS, row["action"]) + category, worth, why
+                count(row["priority"]),
+                str(row["customer_id"]),
+                label(ACTIONS, row["action"]),
+                worth,
+                str(why) if is_known(why) else NOTHING,
             )
         )
     return lines
 
 
 def _columns(place: str, customer: str, doing: str, worth: str, why: str) -> str:
-    return f"{_cell(place, 4)} {_cell(customer, 10)} {_cell(doing, 21)} {_fit(worth, 10):>10}  {_plain(why)}"
+    return f"{_cell(place, 4)} {_cell(customer, 10)} {_cell(doing, 7)} {_fit(worth, 10):>10}  {_plain(why)}"
 
 
 def _sentence(name: str, text: str) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,8 @@ from pipelines.report.words import (
     label,
     money,
     number,
+    share,
+    things,
 )
 
 WIDTH = 100
@@ -105,6 +107,7 @@ def _failure(row: dict[str, object]) -> str:
 
 
 def _churn(night: Night) -> Iterator[tuple[str, str]]:
+    yield from _sentence("Leaving", _definition(night))
     yield from _sentence("Churn", facts.against_baseline(night))
     measured = [name for name in _METRICS if facts.metric(night, facts.TONIGHT, name)]
     if measured:
@@ -112,6 +115,20 @@ def _churn(night: Night) -> Iterator[tuple[str, str]]:
     for name in measured:
         ours, theirs = (_estimate(facts.metric(night, model, name)) for model in (facts.TONIGHT, facts.BASELINE))
         yield "", f"{METRICS[name][0]:<36}{ours:<26}{theirs}"
+
+
+def _definition(night: Night) -> str:
+    """Say what counts as leaving and how many did so at the past dates."""
+    gone = f"No purchase for {night.horizon_days} days."
+    if night.base_rates.empty:
+        return gone
+    least, most = (
+        share(value) for value in (night.base_rates["churned_share"].min(), night.base_rates["churned_share"].max())
+    )
+    dates = things(len(night.base_rates), "past date")
+    back = night.gaps.loc[night.gaps["days"] <= night.horizon_days, "share_returned"]
+    after = f" {share(back.max())} of purchases are followed by the next one within that time." if len(back) else ""
+    return f"{gone}{after} Of eligible customers {between(least, most)} left at {dates}."
 
 
 def _estimate(found: facts.Estimate | None) -> str:

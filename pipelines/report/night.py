@@ -17,7 +17,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "value_at_risk_cents",
         "lifecycle_state",
     ),
-    "rules": ("antecedents", "consequents", "support", "confidence", "lift", "n_orders", "q_value", "is_confirmed"),
+    "rules": (
+        "antecedents",
+        "consequents",
+        "support",
+        "confidence",
+        "lift",
+        "adjusted_lift",
+        "n_orders",
+        "q_value",
+        "is_confirmed",
+    ),
     "offers": ("customer_id", "rank", "category"),
     "campaign_verdicts": (
         "campaign_id",

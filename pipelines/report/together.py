@@ -21,7 +21,7 @@ def together(night: Night) -> Section:
         "Rules explain what goes together; offers are judged apart, by whether customers then bought.",
     ]
     survived = night.rules[night.rules["is_confirmed"].fillna(value=False).astype(bool)]
-    order = ["lift", "antecedents", "consequents"]
+    order = ["adjusted_lift", "antecedents", "consequents"]
     rules = survived.sort_values(order, ascending=[False, True, True], kind="stable")
     figures = (_top_rules(rules), _offer_quality(night))
     blocks = (Figures(figures), _rule_table(rules), _offer_table(night), _quality_table(night))
@@ -35,38 +35,44 @@ def _rule_name(row: dict[str, object]) -> str:
 def _top_rules(rules: pd.DataFrame) -> Figure:
     top = rows_of(rules.head(_TOP_BARS))
     title = (
-        f"Orders with {top[0]['antecedents']} hold {top[0]['consequents']} {number(top[0]['lift'], 1)} times "
-        "as often as chance would bring."
+        f"Orders with {top[0]['antecedents']} hold {top[0]['consequents']} {number(top[0]['adjusted_lift'], 1)} times "
+        "as often as their size explains."
         if top
         else "No rule survived, so nothing can be said to sell together."
     )
-    names, lifts = [_rule_name(row) for row in top], [real(row["lift"]) for row in top]
+    names, lifts = [_rule_name(row) for row in top], [real(row["adjusted_lift"]) for row in top]
     svg = charts.bar(
-        Title("lift", title, "Lift of the strongest surviving rules."),
+        Title("lift", title, "Lift, given basket size, of the strongest surviving rules."),
         names,
         lifts,
         [f"{number(x, 1)} ×" for x in lifts],
     )
-    return Figure(title, "Lift of the strongest rules that held again in later orders; 1 × is chance.", svg)
+    return Figure(title, "Lift, given basket size, of rules that held again in later orders; 1 × is chance.", svg)
 
 
 def _rule_table(rules: pd.DataFrame) -> Table:
     rows = [
         (
             Cell(f"{row['antecedents']} →", (str(row["consequents"]),)),
-            Cell(number(row["lift"]), sort=str(real(row["lift"]))),
-            Cell(number(row.get("confirmed_lift")), sort=str(real(row.get("confirmed_lift")))),
+            *(
+                Cell(number(row.get(name)), sort=str(real(row.get(name))))
+                for name in ("adjusted_lift", "confirmed_adjusted_lift", "lift")
+            ),
             Cell(share(row["confidence"]), sort=str(real(row["confidence"]))),
             Cell(count(row["n_orders"])),
-            Cell(number(row["q_value"], 4)),
+            Cell(_q_value(row["q_value"])),
         )
         for row in rows_of(rules.head(_TOP_RULES))
     ]
-    names = ("Lift", "Lift later", "Confidence", "Orders", "q-value")
+    names = ("Lift given size", "The same later", "Plain lift", "Confidence", "Orders", "q-value")
     heads = (Head("Rule"), *(Head(name, is_number=True) for name in names))
     shown = f"The strongest {_TOP_RULES} of {count(len(rules))}. " if len(rules) > _TOP_RULES else ""
     note = f"{shown}All rules, also those that did not hold again, are in actions.xlsx."
     return Table("rules", "The strongest rules that held again in later orders", heads, rows, note=note)
+
+
+def _q_value(value: object) -> str:
+    return "< 0.0001" if real(value) < 0.0001 else number(value, 4)
 
 
 def _offer_quality(night: Night) -> Figure:

@@ -48,7 +48,7 @@ GLOSSARY: Mapping[str, str] = {
     "interval": "The range in which the true number plausibly lies. A wide interval means that we know little.",
     "baseline": "The simplest rule that a model must beat to be of use, such as days since the last purchase.",
     "calibrated": "When the model says 20 %, about 20 of 100 such customers leave.",
-    "lift": "How much more often two things are bought together than chance alone would bring; 1 is chance.",
+    "lift": "How often two things are bought together, as a multiple of what chance or basket size would bring.",
     "confidence": "Of the orders with the first part of a rule, the share that also holds the second part.",
     "placebo": "The same comparison before the campaign began. It should be zero; if not, the groups differ anyway.",
     "holdout": "Customers drawn by lot whom we leave alone on purpose, so that the effect of contacts can be measured.",

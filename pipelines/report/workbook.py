@@ -105,7 +105,7 @@ def _offers(night: Night) -> Sheet:
 
 
 def _rules(night: Night) -> Sheet:
-    order = ["is_confirmed", "lift", "antecedents", "consequents"]
+    order = ["is_confirmed", "adjusted_lift", "antecedents", "consequents"]
     rows = night.rules.sort_values(order, ascending=[False, False, True, True], kind="stable")
     formats: dict[str, Format] = {"support": "percent", "confidence": "percent"}
     note = f"{facts.rules_survived(night)}. {_source(night, 'rules')}"

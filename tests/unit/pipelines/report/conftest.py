@@ -87,7 +87,9 @@ def _rules(rng: np.random.Generator) -> pd.DataFrame:
             "conviction": np.where(lift > 3, np.inf, 1.2),
             "n_orders": rng.integers(900, 9000, len(pairs)),
             "q_value": rng.uniform(0, 0.01, len(pairs)),
+            "adjusted_lift": lift,
             "confirmed_lift": lift * 0.96,
+            "confirmed_adjusted_lift": lift * 0.97,
             "is_confirmed": lift > 2.0,
         }
     )

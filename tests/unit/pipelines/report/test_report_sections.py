@@ -165,7 +165,7 @@ def test_rules_are_ordered_by_lift_and_confirmed(night: Night) -> None:
 
 
 def test_an_infinite_lift_does_not_break_the_page(changed: Change) -> None:
-    assert "∞" in texts(table(together(changed("rules", lift=np.inf, is_confirmed=True)), "rules"))[0]
+    assert "∞" in texts(table(together(changed("rules", adjusted_lift=np.inf, is_confirmed=True)), "rules"))[0]
 
 
 def test_a_verdict_card_says_how_the_groups_came_about(night: Night, changed: Change) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -24,6 +24,8 @@ _CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
 _READER_FEATURES = {"timestampNtz"}
+# Delta cuts the instants of its statistics to milliseconds.
+_BLUR = timedelta(milliseconds=1)
 
 Data: TypeAlias = pa.Table | pa.RecordBatchReader
 
@@ -64,7 +66,7 @@ def schema(table: DeltaTable) -> pa.Schema:
 
 
 def files(table: DeltaTable, folder: Path, as_of: datetime | None = None) -> list[str]:
-    """Return the Parquet files of a version: slices in the order of ``as_of``, parts in the order written.
+    """Return the Parquet files of a version: slices by ``as_of`` to the millisecond, parts in the order written.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def files(table: DeltaTable, folder: Path, as_of: datetime | None = None) -> lis
     found = sorted(
         ("" if first is None else first.isoformat(), path)
         for first, last, path in zip(low, high, actions["path"].to_pylist(), strict=True)
-        if as_of is None or first is None or last is None or first <= as_of <= last
+        if as_of is None or first is None or last is None or (first - as_of <= _BLUR and as_of - last <= _BLUR)
     )
     paths = [folder / path for _, path in found]
     if gone := [path.name for path in paths if not path.exists()]:
@@ -122,7 +124,9 @@ def write(folder: Path, data: Data, as_of: datetime | None, metadata: Mapping[st
         cannot be stored.
     """
     table = open_table(folder) if exists(folder) else None
-    _check_types(folder, data.schema, schema(table) if table is not None else None)
+    known = schema(table) if table is not None else None
+    _check_names(folder, data.schema.names, known.names if known is not None and as_of is not None else [])
+    _check_types(folder, data.schema, known)
     if as_of is not None:
         data = _only(folder, data, as_of)
     if isinstance(data, pa.Table):
@@ -202,6 +206,18 @@ def _make_private(table: DeltaTable, folder: Path) -> None:
     new = [*(Path(path) for path in files(table, folder)), log / f"{table.version():020d}.json"]
     for path in new:
         path.chmod(0o600)
+
+
+def _check_names(folder: Path, new: Sequence[str], old: Sequence[str]) -> None:
+    """Refuse columns that Delta and DuckDB would take for one: their names may not differ in case alone."""
+    known = {name.casefold(): name for name in old}
+    for name in new:
+        if not name or new.count(name) > 1 or known.setdefault(name.casefold(), name) != name:
+            raise LakeError(
+                f"{folder.name} has a column {name!r} beside {known.get(name.casefold(), name)!r}",
+                "columns with names that differ in more than case",
+                "rename one of them",
+            )
 
 
 def _check_types(folder: Path, new: pa.Schema, old: pa.Schema | None) -> None:

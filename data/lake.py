@@ -209,10 +209,11 @@ class Lake:
 
     def _folder(self, table: str) -> Path:
         """Return the folder of a table: the one place that turns names into addresses, all of them below the root."""
-        if table in {"", ".", "..", _LOCK} or set(table) & set("/%\0") or len(table.encode()) > _MAX_NAME:
+        is_plain = table.isprintable() and not set(table) & {"/", "%"} and len(table.encode()) <= _MAX_NAME
+        if table in {"", ".", "..", _LOCK} or not is_plain:
             raise LakeError(
                 f"a table called {table[:80]!r}",
-                f"a name of 1 to {_MAX_NAME} bytes without / or %, and not {_LOCK!r}",
+                f"a name of 1 to {_MAX_NAME} bytes without /, % or control characters, and not {_LOCK!r}",
                 "name it otherwise",
             )
         return self.root / table

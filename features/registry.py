@@ -4,6 +4,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import ibis
@@ -152,11 +153,14 @@ class Registry(Mapping[str, Feature]):
 
         Raises
         ------
+        LeakageError
+            If the function can reach the label module.
         ConfigError
             If the name is taken or the docstring is missing.
         """
 
         def register(function: Callable[["History"], ibis.Table]) -> Callable[["History"], ibis.Table]:
+            _refuse_labels(function)
             taken = self.views.get(function.__name__)
             self._claim(function, taken.build if taken else None)
             self.views[function.__name__] = View(function.__name__, tuple(sources), function, _sentence(function))
@@ -205,8 +209,11 @@ def _sentence(function: Callable[..., object]) -> str:
 
 
 def _refuse_labels(function: Callable[..., object]) -> None:
-    used = inspect.getclosurevars(function)
-    scope = {**used.globals, **used.nonlocals}
+    codes = list(_codes(function.__code__))
+    names = {name for code in codes for name in code.co_names}
+    scope = {name: value for name, value in function.__globals__.items() if name in names}
+    scope |= inspect.getclosurevars(function).nonlocals
+    scope |= {name: spec.default for name, spec in inspect.signature(function).parameters.items()}
     if function.__module__.startswith("features."):
         # In the package not even a neighbour of the function may see the labels.
         scope |= function.__globals__
@@ -215,13 +222,21 @@ def _refuse_labels(function: Callable[..., object]) -> None:
         for name, value in scope.items()
         if LABELS_MODULE in (getattr(value, "__module__", None), getattr(value, "__name__", None))
     ]
-    late = [step.argval for step in dis.get_instructions(function) if step.opname == "IMPORT_NAME"]
+    late = [step.argval for code in codes for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"]
     if reached or late:
         raise LeakageError(
-            f"feature {function.__name__} reaches {', '.join(reached + late)}",
-            "a feature that knows its view alone: no label module, no import of its own",
+            f"{function.__name__} reaches {', '.join(reached + late)}",
+            "a feature or view that knows its argument alone: no label module, no import of its own",
             "remove the import",
         )
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of every function inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 FEATURES = Registry()

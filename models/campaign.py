@@ -113,7 +113,7 @@ def judge(
     Raises
     ------
     ValueError
-        If a customer_id occurs twice.
+        If a customer_id occurs twice, a spend is null or infinite, or a covariate is infinite.
     """
     trial = _trial(customers, covariates, placebo_covariates)
     if min(trial.n_treated, trial.n_control) < MIN_ARM:
@@ -134,8 +134,8 @@ def _trial(customers: pd.DataFrame, covariates: pd.DataFrame, placebo_covariates
     known = rows["propensity"].to_numpy(dtype=float, na_value=np.nan) if "propensity" in rows else np.array([np.nan])
     return _Trial(
         is_treated=is_treated,
-        outcome=rows["outcome_cents"].to_numpy(dtype=float),
-        before=rows["placebo_outcome_cents"].to_numpy(dtype=float),
+        outcome=_finite(rows["outcome_cents"]),
+        before=_finite(rows["placebo_outcome_cents"]),
         covariates=design_matrix(covariates.reindex(rows.index)),
         placebo_covariates=design_matrix(placebo_covariates.reindex(rows.index)),
         propensity=None if np.isnan(known).any() else known,
@@ -143,10 +143,20 @@ def _trial(customers: pd.DataFrame, covariates: pd.DataFrame, placebo_covariates
     )
 
 
+def _finite(spend: pd.Series) -> Floats:
+    values = spend.to_numpy(dtype=float, na_value=np.nan)
+    if not np.isfinite(values).all():
+        raise ValueError(f"a campaign needs a finite {spend.name} of every customer")
+    return values
+
+
 def _doubts(trial: _Trial, naive_placebo: Effect) -> list[str]:
     """Return what contradicts the ledger's word that chance decided."""
     doubts = []
-    if trial.propensity is not None and sample_ratio_p_value(trial.is_treated, trial.propensity) < BROKEN:
+    is_fixed = np.zeros(1) if trial.propensity is None else (trial.propensity <= 0) | (trial.propensity >= 1)
+    if is_fixed.any():
+        doubts.append(f"declared random, but {is_fixed.mean():.1%} of the customers had no chance of the other group")
+    elif trial.propensity is not None and sample_ratio_p_value(trial.is_treated, trial.propensity) < BROKEN:
         planned, found = trial.propensity.mean(), trial.is_treated.mean()
         doubts.append(
             f"declared random, but {found:.1%} of the customers were targeted where {planned:.1%} were planned"

@@ -128,7 +128,9 @@ def reasons(
     sayable = {name: theme for name, theme in found.theme_of.items() if name in phrases}
     members = _members(sayable)
     strength = found.themes[list(members)].to_numpy()
-    alone = {theme: found.features[group].to_numpy() for theme, group in members.items()}
+    # A feature that is null for a customer has nothing to say of them, whatever the model makes of it.
+    said = found.features.where(frame[list(found.features)].notna())
+    alone = {theme: said[group].fillna(-np.inf).to_numpy() for theme, group in members.items()}
     order = np.argsort(-strength, axis=1, kind="stable")
     texts = []
     for i, known in enumerate(frame.to_dict("records")):

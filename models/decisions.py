@@ -58,7 +58,7 @@ class Policy:
     Raises
     ------
     ValueError
-        If the budget or the cost is negative, or a share is outside [0, 1].
+        If the budget, the cost or a time is negative, a share is outside [0, 1], or a message carries no offer.
     """
 
     n_contacts: int
@@ -70,8 +70,11 @@ class Policy:
     cross_sell_within_days: int = 7
 
     def __post_init__(self) -> None:
-        if self.n_contacts < 0 or self.cost_per_contact_cents < 0:
-            raise ValueError("the budget and the cost of a contact must be 0 or more")
+        amounts = (self.n_contacts, self.cost_per_contact_cents, self.retain_within_days, self.cross_sell_within_days)
+        if not all(amount >= 0 for amount in amounts):
+            raise ValueError("the budget, the cost of a contact and the days until it is due must be 0 or more")
+        if self.n_offers < 1:
+            raise ValueError("a message must carry an offer at least")
         if not (0 <= self.save_share <= 1 and 0 <= self.extra_share <= 1):
             raise ValueError("save_share and extra_share must lie in [0, 1]")
 
@@ -129,7 +132,7 @@ def decide(
     "retain" is worth the share assumed to be saved times the value at risk, minus the cost; its interval multiplies the
     ends of the intervals of churn probability and expected value in every combination and takes the outermost, which
     holds at least 90 % of the time if each holds 95 %. "cross_sell" is worth the share assumed to be extra times the
-    expected margin of the best offer, minus the cost; its interval runs from "never accepted" to "always accepted".
+    expected margin of the best offers, minus the cost; its interval runs from "none accepted" to "all accepted".
     "leave_alone" is worth 0 by definition.
 
     Parameters
@@ -161,8 +164,11 @@ def decide(
     Raises
     ------
     ValueError
-        If a customer_id occurs twice in the scores or the scores hold more than one ``as_of``.
+        If a customer_id occurs twice in the scores, the scores hold more than one ``as_of``, a number of scores or
+        offers is infinite, or a probability is outside [0, 1].
     """
+    _check_numbers("scores", scores)
+    _check_numbers("offers", offers)
     customers = scores.set_index("customer_id").sort_index()
     if not customers.index.is_unique or customers["as_of"].nunique() > 1:
         raise ValueError("scores must hold one row per customer_id and one as_of")
@@ -177,6 +183,16 @@ def decide(
     left = _left_alone(barred, contacts.index, values["customer_id"], candidates["customer_id"])
     actions = pd.concat([contacts, left]).reindex(contacts.index.append(left.index))
     return _published(actions, customers, in_holdout=in_holdout, owners=owners, policy=policy, today=today)
+
+
+def _check_numbers(name: str, frame: pd.DataFrame) -> None:
+    """Refuse what no model should have said; null is what it says where it knows nothing."""
+    for column in frame.columns[frame.columns.str.contains("_cents|probability")]:
+        values = frame[column].to_numpy(dtype="float64", na_value=np.nan)
+        if np.isinf(values).any():
+            raise ValueError(f"{name} must be finite, not infinite in {column}")
+        if "probability" in column and ((values < 0) | (values > 1)).any():
+            raise ValueError(f"{name} must hold probabilities in [0, 1], not others in {column}")
 
 
 def _barred(

@@ -138,6 +138,9 @@ def doubly_robust(
         The assignment probability of each customer where the campaign was randomised; None fits it.
     """
     n = len(outcome)
+    if covariates.shape[1] == 0:
+        # Nothing is known of anybody: a column of zeros leaves each model with its mean.
+        covariates = np.zeros((n, 1))
     treated, untreated, fitted = np.empty(n), np.empty(n), np.empty(n)
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     for fit, apply in folds.split(covariates, is_treated):
@@ -166,6 +169,11 @@ def design_matrix(features: pd.DataFrame) -> Floats:
     features
         One row per customer; numbers, flags or categories, null where unknown.
 
+    Raises
+    ------
+    ValueError
+        If a number is infinite.
+
     Examples
     --------
     >>> design_matrix(pd.DataFrame({"n_orders": [1, 3], "region": ["n", "s"]})).round(1)
@@ -173,6 +181,10 @@ def design_matrix(features: pd.DataFrame) -> Floats:
            [ 1., -1.,  1.]])
     """
     numbers = features.select_dtypes(include=["number", "bool", "boolean"]).astype("float64")
+    if np.isinf(numbers.to_numpy()).any():
+        raise ValueError("a covariate must be finite or null")
+    if features.empty:
+        return np.empty((len(features), 0))
     texts = features.drop(columns=numbers.columns)
     columns = [numbers.fillna(numbers.median()), pd.DataFrame(_distinct(numbers.isna().to_numpy()), numbers.index)]
     if len(texts.columns):
@@ -184,6 +196,9 @@ def design_matrix(features: pd.DataFrame) -> Floats:
 
 def _arm_mean(outcome: Floats, covariates: Floats) -> tuple[float, float, Floats, int]:
     """Return the adjusted mean of one arm, its HC2 variance, the slopes and the degrees of freedom."""
+    if np.ptp(outcome) == 0:
+        # Rounding would leave a variance that is not there, and everything is sure beside it.
+        return float(outcome[0]), 0.0, np.zeros(covariates.shape[1]), len(outcome) - 1
     design = np.column_stack([np.ones(len(outcome)), covariates])
     left, singular, right = np.linalg.svd(design, full_matrices=False)
     kept = singular > singular[0] * 1e-10
@@ -204,7 +219,7 @@ def _effect(estimate: float, variance: float, freedom: float) -> Effect:
 def _distinct(flags: Flags) -> Flags:
     """Drop columns that are all false or repeat another: features of one view are null for the same customers."""
     kept = {column.tobytes(): column for column in flags.T if column.any()}
-    return np.array(list(kept.values()), dtype=bool).reshape(-1, len(flags)).T
+    return np.array(list(kept.values()), dtype=bool).reshape(len(kept), len(flags)).T
 
 
 def _commonest_share(column: pd.Series) -> float:

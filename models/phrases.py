@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+_HIGHEST_PACE = 9.99
+
 
 def in_words(value: float, unit: str) -> str:
     """Return a number with its unit as a reader expects it.
@@ -15,7 +17,8 @@ def in_words(value: float, unit: str) -> str:
     value
         The number; null gives ``unknown``.
     unit
-        ``days``, ``count``, ``share``, ``cents``; anything else is printed with two digits.
+        ``days``, ``count``, ``share``, ``cents``, or ``pace``: a trend, (now - before) / (now + before), told as now in
+        per cent of before; anything else is printed with two digits.
 
     Returns
     -------
@@ -26,12 +29,17 @@ def in_words(value: float, unit: str) -> str:
     --------
     >>> in_words(1, "days"), in_words(2.5, "days"), in_words(0.125, "share"), in_words(123456, "cents")
     ('1 day', '2.5 days', '12 %', '1,234.56')
+    >>> in_words(-0.5, "pace"), in_words(0, "pace"), in_words(1, "pace")
+    ('33 %', '100 %', 'over 999 %')
     """
     if np.isnan(value):
         return "unknown"
     if unit == "days":
         text = f"{value:.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
         return f"{text} day" if text == "1" else f"{text} days"
+    if unit == "pace":
+        pace = max(1 + value, 0.0) / (1 - value) if value < 1 else np.inf
+        return f"{pace * 100:.0f} %" if pace < _HIGHEST_PACE else f"over {_HIGHEST_PACE * 100:.0f} %"
     if unit == "share":
         return f"{value * 100:.0f} %"
     if unit == "cents":

@@ -159,7 +159,7 @@ def _features(known: Situation, rows: Integers, scores: Floats) -> Floats:
 
 
 def best(known: Situation, ranker: Ranker, model: Pipeline, rows: Integers, n_offers: int) -> tuple[Integers, Floats]:
-    """Return the best categories of some rows and their chances, best first; NaN where no offer is left."""
+    """Return the best categories of some rows and their chances, which never rise; NaN where no offer is left."""
     scores = log_scores(known, ranker, rows)
     offered = top(scores, n_offers)
     features = np.take_along_axis(_features(known, rows, scores), offered[:, :, None], axis=1)
@@ -167,7 +167,8 @@ def best(known: Situation, ranker: Ranker, model: Pipeline, rows: Integers, n_of
     is_offer = np.isfinite(features[:, :, 0])
     if is_offer.any():
         chance[is_offer] = model.predict_proba(features[is_offer])[:, 1]
-    return offered, chance
+    # A curve learned from few bends by chance: the order of the scores was judged, the bend was not.
+    return offered, np.minimum.accumulate(chance, axis=1)
 
 
 def judge(earlier: Trial, judged: Trial, ridge: float, n_offers: int) -> OfferReport:

@@ -88,10 +88,11 @@ def money(cents: float) -> str:
 
     Examples
     --------
-    >>> money(-123456)
-    '-1,234.56'
+    >>> money(-123456), money(-0.3)
+    ('-1,234.56', '0.00')
     """
-    return f"{cents / 100:,.2f}"
+    text = f"{cents / 100:,.2f}"
+    return text if text.strip("-0.,") else text.lstrip("-")
 
 
 def verdicts_frame(verdicts: Sequence[Verdict], as_of: datetime) -> pd.DataFrame:
@@ -153,7 +154,8 @@ def _say_effect(verdict: Verdict) -> str:
     assert verdict.effect is not None
     saved = verdict.variance_saved_share
     compared = f"{verdict.n_treated:,} targeted at random against {verdict.n_control:,}"
-    adjusted = "" if saved is None else f"; what they did before explains {saved:.0%} of the variance"
+    is_told = saved is not None and saved > 0
+    adjusted = f"; what they did before explains {saved:.0%} of the variance" if is_told else ""
     where = f"per targeted customer in {verdict.window_days} days ({compared}{adjusted})"
     return f"{_with_interval(verdict.effect)} more spend {where}."
 

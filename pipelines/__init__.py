@@ -16,6 +16,9 @@ for _name, _value in {
     # A busy machine takes longer than the 20 seconds that Prefect grants its own temporary server.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # Nobody asks the user interface for jobs, and their queue would stay behind in a folder of its own.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     # Threads that spin while they wait make a fit up to forty times slower on busy cores, and on two of them one thread
     # is the faster choice for tables of this size anyway (training 12 s against 20 s). Set them for larger machines.

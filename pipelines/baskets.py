@@ -6,6 +6,7 @@ from datetime import timedelta
 import pandas as pd
 import pyarrow as pa
 
+from data.errors import TrainingError
 from features.extracts import basket_lines
 from models.basket import encode_baskets
 from models.evaluation import Estimate
@@ -29,24 +30,47 @@ def _mined(run: Run, versions: Versions) -> dict[str, pa.Table]:
     tables = run.tables({name: versions[name] for name in ACCEPTED})
     lines = basket_lines(tables, run.as_of).to_pyarrow().to_pandas()
     settings = run.settings.baskets
-    first_at = lines["event_time"].min().to_pydatetime()
+    first_at = lines["event_time"].min() if len(lines) else pd.Timestamp(run.as_of)
     confirm_from = run.as_of - timedelta(days=round((run.as_of - first_at).days * settings.confirm_share))
     rules, counts = mine_rules(encode_baskets(lines), run.as_of, confirm_from, min_support=settings.min_support)
-    offers, report = plan_offers(
-        lines,
-        rules,
-        run.as_of,
-        horizon_days=read_horizon(run, versions),
-        margin_share=run.settings.money.margin_share,
-        not_offered=settings.not_offered,
-        seed=run.settings.seed,
-    )
+    offers, quality = _offered(run, versions, lines, rules)
     return {
         "rules": to_table(rules, run.as_of),
         "rule_counts": to_table(_counts(counts), run.as_of),
         "offers": to_table(offers, run.as_of),
-        "offer_quality": to_table(_quality(report), run.as_of),
+        "offer_quality": to_table(quality, run.as_of),
     }
+
+
+def _offered(
+    run: Run, versions: Versions, lines: pd.DataFrame, rules: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the offers and how well they would have done; none of either where nobody takes up anything new."""
+    try:
+        offers, report = plan_offers(
+            lines,
+            rules,
+            run.as_of,
+            horizon_days=read_horizon(run, versions),
+            margin_share=run.settings.money.margin_share,
+            not_offered=run.settings.baskets.not_offered,
+            seed=run.settings.seed,
+        )
+    except TrainingError:
+        return pd.DataFrame(columns=list(_OFFERS)).astype(_OFFERS), pd.DataFrame(columns=list(_QUALITY)).astype(
+            _QUALITY
+        )
+    return offers, _quality(report)
+
+
+_OFFERS = dict.fromkeys(("customer_id", "category", "reason"), "str") | {
+    "rank": "int64",
+    "acceptance_probability": "float64",
+    "expected_margin_cents": "int64",
+}
+_QUALITY = dict.fromkeys(("method", "metric", "decision", "reason", "sentence"), "str") | dict.fromkeys(
+    ("value", "low", "high"), "float64"
+)
 
 
 def _counts(counts: RuleReport) -> pd.DataFrame:

@@ -7,6 +7,7 @@ is imported, which the command sets first.
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from datetime import date, datetime
@@ -52,9 +53,10 @@ def serve(config: Config = DEFAULT, root: Root = None) -> None:
     from pipelines.plan import read_settings
 
     _set_environment(read_settings(config, root).root)
+    _quieten()
     from pipelines.serve import serve as serve_nights
 
-    serve_nights(config, root)
+    serve_nights(config, root, _console())
 
 
 @app.command()
@@ -82,6 +84,8 @@ def ui(root: Root = None) -> None:
 def main() -> None:
     """Run the command and turn user errors into one line and an exit code."""
     os.umask(0o077)  # customers' data: nobody else reads what a run writes
+    # Unwinds like Ctrl-C, so that servers end with whoever started them.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except UserError as error:
@@ -93,7 +97,7 @@ def main() -> None:
 
 def _night(config: Path | None, root: Path | None, day: date | None) -> None:
     from pipelines.plan import plan
-    from pipelines.publish import files_of, write_report
+    from pipelines.publish import files_of, is_done
     from pipelines.results import open_night
 
     def local_day(timezone: str) -> date:
@@ -101,19 +105,17 @@ def _night(config: Path | None, root: Path | None, day: date | None) -> None:
 
     console = _console()
     run = plan(config, root, local_day)
-    if run.lake.snapshot(run.run_key) is None:
-        _run_flow(config, run, console)
-    else:
+    if is_done(run):
         console.print(f"Night {run.run_key} of {run.as_of_on} is already published: nothing to do.")
-    night = open_night(run.settings, run.run_key)
-    files = files_of(run.settings, night)
-    if not all(path.exists() for path in files.values()):
-        files = write_report(run.settings, night)
-    _show(night, files)
+    else:
+        _run_flow(config, run, console)
+    _show(open_night(run.settings, run.run_key), files_of(run.settings, run))
 
 
 def _run_flow(config: Path | None, run: Any, console: Console) -> None:
-    _set_environment(run.settings.root)
+    # Who comes second hears it now, and not after a server was started for him; the flow takes the lock for good.
+    with run.lake.lock():
+        _set_environment(run.settings.root)
     console.print(f"Night of {run.as_of_on}, run {run.run_key}")
     from pipelines.nightly import STAGES
     from pipelines.nightly import nightly as flow
@@ -143,12 +145,19 @@ def _quieten() -> None:
     """Keep what libraries say about libraries off the terminal; the tests turn every warning into an error."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    for library in ("mlflow", "alembic", "great_expectations", "prefect"):
+        os.environ["PYTHONWARNINGS"] = "ignore"  # scheduled nights are processes of their own
+    for library in ("mlflow", "alembic", "great_expectations"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    for runs in ("prefect.flow_runs", "prefect.task_runs"):
+        # Prefect sets its levels anew when a flow starts, but leaves filters. What fails is said once, by ``main``.
+        logging.getLogger(runs).addFilter(lambda _: False)
 
 
 def _set_environment(root: Path) -> None:
     """Keep Prefect's own state under the root, unless the user has a Prefect of their own."""
     has_own = {"PREFECT_HOME", "PREFECT_API_URL", "PREFECT_PROFILE"} & set(os.environ)
     if not has_own and not (Path.home() / ".prefect" / "profiles.toml").exists():
-        os.environ["PREFECT_HOME"] = str((root / "prefect").resolve())
+        home = (root / "prefect").resolve()
+        # Prefect makes its folder, but none above it.
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["PREFECT_HOME"] = str(home)

@@ -7,9 +7,8 @@ from data.privacy import consented
 from models.decisions import Policy, decide
 from models.holdout import assign
 from pipelines.frames import to_table
+from pipelines.plan import MARKETING
 from pipelines.run import Run, Versions
-
-MARKETING = "marketing"
 
 
 def decide_actions(run: Run, versions: Versions) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Ingest: raw tables become accepted tables, a quarantine with every reason, and totals that reconcile."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from data.contracts.base import Delivery
 from data.engine import connect
 from data.quarantine import Admission, admit_all
 from data.sources import Source
+from data.sources.base import load_tables
+from features.clock import shift
 from pipelines.frames import with_as_of
 from pipelines.run import Run
 
@@ -32,16 +35,19 @@ def ingest(run: Run, source: Source) -> dict[str, int]:
 
 def _admitted(run: Run, source: Source) -> dict[str, pa.Table]:
     engine = run.settings.engine
-    connection: duckdb.DuckDBPyConnection = connect(
-        engine.threads, engine.memory_limit, run.settings.root / "spill"
-    ).con
-    raw_names = {}
-    for name, table in source.tables().items():
-        raw_names[name] = f"raw_{name}"
-        connection.register(f"delivered_{name}", table)
-        connection.execute(f'CREATE TABLE "raw_{name}" AS SELECT * FROM "delivered_{name}"')  # noqa: S608 - contract names
-        connection.unregister(f"delivered_{name}")
-    delivery = Delivery(received_at=run.as_of, timezone=run.settings.company.timezone)
+    backend = connect(engine.threads, engine.memory_limit, run.settings.root / "spill")
+    with closing(backend.con) as connection:
+        return _split(run, source, connection)
+
+
+def _split(run: Run, source: Source, connection: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
+    loaded = dict(source.load(connection))
+    loaded |= load_tables(connection, {name: _nothing(name) for name in CONTRACTS if name not in loaded})
+    raw_names = {name: loaded[name].table for name in CONTRACTS}
+    company = run.settings.company
+    # A night begins after midnight: lines of its own first hours are early, not wrong, and no feature sees them.
+    received_at = shift(run.as_of, 1, company.timezone)
+    delivery = Delivery(received_at=received_at, timezone=company.timezone, currencies=(company.currency,))
     admissions = admit_all(connection, raw_names, delivery)
     made = {name: _accepted(connection, admission) for name, admission in admissions.items()}
     records: tuple[Callable[[], pa.Table], ...] = (
@@ -50,6 +56,11 @@ def _admitted(run: Run, source: Source) -> dict[str, pa.Table]:
         lambda: _reconciliation(admissions, run.as_of),
     )
     return made | dict(zip(RECORDS, (record() for record in records), strict=True))
+
+
+def _nothing(name: str) -> pa.Table:
+    """Return a table without rows for one that the source does not have: a shop may keep no campaigns."""
+    return pa.table({column.name: pa.array([], pa.string()) for column in CONTRACTS[name].columns})
 
 
 def _accepted(connection: duckdb.DuckDBPyConnection, admission: Admission) -> pa.Table:

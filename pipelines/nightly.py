@@ -4,6 +4,9 @@ Tasks are plain functions. Only those that touch the world are tried again: read
 are already done are found in the lake by the run's fingerprint, never in Prefect's cache.
 """
 
+import logging
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -23,14 +26,27 @@ from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
 from pipelines.plan import open_source, plan
-from pipelines.publish import log_night, publish, write_report
-from pipelines.results import open_night
+from pipelines.publish import is_done, publish, report
 from pipelines.run import Run
 from pipelines.score import score
 from pipelines.tracking import Tracker
 from pipelines.train import train
 
 STAGES = ("validate", "features", "train", "gate", "score", "baskets", "campaigns", "decide", "publish", "report")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Let a user error say all in its one line; anything else keeps its traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], UserError):
+        record.exc_info = None
+    return True
+
+
+if "ignore" in sys.warnoptions:
+    # Libraries set filters of their own when they are imported; who asks for silence means them too.
+    warnings.simplefilter("ignore")
+for _runs in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_runs).addFilter(_without_traceback)
 
 
 def _is_worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -52,7 +68,7 @@ _baskets = _task(sell_together, "baskets")
 _campaigns = _task(judge_campaigns, "campaigns")
 _decide = _task(decide_actions, "decide")
 _publish = _task(publish, "publish", touches_world=True)
-_log = _task(log_night, "report", touches_world=True)
+_report = _task(report, "report", touches_world=True)
 
 
 @flow(name="nightly", validate_parameters=False, persist_result=False)
@@ -70,7 +86,7 @@ def nightly(config: str | None = None, root: str | None = None, as_of: date | No
     """
     run = plan(config, root, _scheduled_on if as_of is None else lambda _: as_of)
     with run.lake.lock():
-        if run.lake.snapshot(run.run_key) is None:
+        if not is_done(run):
             _night(run)
     return run.run_key
 
@@ -84,19 +100,23 @@ def _night(run: Run) -> None:
     tracker = Tracker(run.settings.root)
     run_id = tracker.open_run(run.run_key, f"{run.flow} {run.as_of_on}", _params(run))
     with _ended(tracker, run_id):
-        versions: dict[str, int] = _validate(run, open_source(run.settings))
-        versions |= _features(run, versions)
-        versions |= _train(run, versions, tracker, run_id)
-        versions |= _gate(run, versions, tracker, run_id)
-        versions |= _score(run, versions, tracker)
-        versions |= _baskets(run, versions)
-        versions |= _campaigns(run, versions)
-        versions |= _decide(run, versions)
-        with run.timed("publish"):
-            _publish(run, versions, tracker, run_id)
+        if run.lake.snapshot(run.run_key) is None:
+            _published(run, tracker, run_id)
         with run.timed("report"):
-            write_report(run.settings, open_night(run.settings, run.run_key))
-            _log(run.settings, tracker, run.run_key)
+            _report(run.settings, tracker, run.run_key)
+
+
+def _published(run: Run, tracker: Tracker, run_id: str) -> None:
+    versions: dict[str, int] = _validate(run, open_source(run.settings))
+    versions |= _features(run, versions)
+    versions |= _train(run, versions, tracker, run_id)
+    versions |= _gate(run, versions, tracker, run_id)
+    versions |= _score(run, versions, tracker)
+    versions |= _baskets(run, versions)
+    versions |= _campaigns(run, versions)
+    versions |= _decide(run, versions)
+    with run.timed("publish"):
+        _publish(run, versions, tracker, run_id)
 
 
 @contextmanager
@@ -111,5 +131,5 @@ def _ended(tracker: Tracker, run_id: str) -> Iterator[None]:
 
 def _params(run: Run) -> dict[str, Any]:
     sections = run.settings.model_dump(mode="json", exclude={"root", "engine", "seed"})
-    flat = {f"{section}.{name}": value for section, part in sections.items() for name, value in part.items()}
+    flat = {f"{section}.{name}": value for section, part in sections.items() for name, value in (part or {}).items()}
     return flat | {"as_of": run.as_of.isoformat(), "seed": run.settings.seed, "source_digest": run.source_digest[:16]}

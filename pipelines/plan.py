@@ -5,9 +5,13 @@ from datetime import date
 from pathlib import Path
 
 from data.demo import AS_OF
-from data.sources import DemoSource, ParquetSource, Source
+from data.privacy import consented
+from data.sources import DemoSource, FilesSource, ParquetSource, Source
 from pipelines.run import REPORTER, Run, local_midnight
 from pipelines.settings import Settings
+
+MARKETING = "marketing"
+"""The purpose that customers are contacted for."""
 
 Day = Callable[[str], date]
 """Function from an IANA zone to the local day of a run."""
@@ -36,10 +40,19 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day) -> Run:
         As in ``read_settings``.
     day
         Asked for the local day at whose midnight knowledge ends; the demo has its own, the end of its data.
+
+    Raises
+    ------
+    ConfigError
+        The configuration or its source is not there or holds what is not allowed, or nothing says whether customers may
+        be contacted.
     """
     settings = read_settings(config, root)
     timezone = settings.company.timezone
-    as_of = AS_OF if settings.source.kind == "demo" else local_midnight(day(timezone), timezone)
+    is_demo = settings.sources is None and settings.source.kind == "demo"
+    as_of = AS_OF if is_demo else local_midnight(day(timezone), timezone)
+    # Said now and not when the night is nearly over: there is no table of consents yet, so the settings must speak.
+    consented([], None, MARKETING, as_of, frozenset(settings.decisions.assumed_consent))
     return Run(settings, as_of, open_source(settings).digest(), REPORTER.get())
 
 
@@ -51,6 +64,7 @@ def open_source(settings: Settings) -> Source:
     ConfigError
         It is not there.
     """
-    if settings.source.kind == "demo" or settings.source.path is None:
-        return DemoSource()
-    return ParquetSource(settings.source.path)
+    if settings.sources is not None:
+        return FilesSource(settings.sources, settings.folder, settings.company.timezone)
+    path = settings.source.path
+    return DemoSource() if path is None else ParquetSource(path)

@@ -1,6 +1,5 @@
 """Publish: the manifest row that makes a night current, the champions, and the files for people."""
 
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +16,15 @@ from pipelines.tracking import Tracker
 
 
 def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snapshot:
-    """Make every table of the run current at once, then point the aliases at the models that were promoted.
+    """Point the aliases at the models that were promoted, then make every table of the run current at once.
 
-    Both can be done again without effect. Between the two a crash leaves the new tables with the old alias; the next
-    try moves it, because the decision is in the tables.
+    Both can be done again without effect. A crash between the two leaves a champion that has earned his place and last
+    night's tables; the next try publishes. The other way round a published night, which no try touches again, would
+    keep the old alias for good.
     """
+    for decision in run.frame("model_decisions", versions).to_pylist():
+        if decision["decision"] == "promoted":
+            tracker.promote(decision["model"], decision["candidate_version"])
     run.lake.publish(
         run.run_key,
         flow=run.flow,
@@ -31,42 +34,65 @@ def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snap
         summary={"stage_seconds": {stage: round(seconds, 2) for stage, seconds in run.seconds.items()}},
         mlflow_run_id=run_id,
     )
-    for decision in run.frame("model_decisions", versions).to_pylist():
-        if decision["decision"] == "promoted":
-            tracker.promote(decision["model"], decision["candidate_version"])
     snapshot = run.lake.snapshot(run.run_key)
     assert snapshot is not None
     return snapshot
 
 
-def files_of(settings: Settings, night: Night) -> dict[str, Path]:
+def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
     """Return where the files of a night are: ``report.html`` and ``actions.xlsx`` in a folder named by date and key."""
     folder = settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
     return {"report": folder / "report.html", "actions": folder / "actions.xlsx"}
 
 
-def write_report(settings: Settings, night: Night) -> dict[str, Path]:
-    """Write the report and the workbook of a night; the same night gives the same bytes."""
+def is_done(run: Run) -> bool:
+    """Say whether a run is published and reported, so that nothing is left to do."""
+    is_published = run.lake.snapshot(run.run_key) is not None
+    return is_published and all(file.exists() for file in files_of(run.settings, run).values())
+
+
+def write_report(settings: Settings, night: Night, tracker: Tracker | None = None) -> dict[str, Path]:
+    """Write the report and the workbook of a night; the same night gives the same bytes.
+
+    Parameters
+    ----------
+    settings
+        Whose root takes the files. They are moved there whole, so that nobody reads half of one.
+    night
+        The published night.
+    tracker
+        Where to copy the night to: table versions, measures with intervals, verdicts, plots and the files. The files
+        come last, so that a night which has them has been copied too.
+    """
     files = files_of(settings, night)
-    files["report"].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_text(files["report"], page(night))
-    write_workbook(night, files["actions"])
+    # A name that does not change: what a killed try leaves there, the next one writes over.
+    folder = files["report"].parent / "draft"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    drafts = {name: folder / file.name for name, file in files.items()}
+    drafts["report"].write_text(page(night), encoding="utf-8")
+    write_workbook(night, drafts["actions"])
+    if tracker is not None:
+        _log_night(tracker, night, list(drafts.values()))
+    for name, draft in drafts.items():
+        draft.replace(files[name])
+    folder.rmdir()
     return files
 
 
-def log_night(settings: Settings, tracker: Tracker, run_key: str) -> None:
-    """Copy a published night to MLflow: table versions, measures with intervals, verdicts, plots and the files."""
-    night = open_night(settings, run_key)
+def report(settings: Settings, tracker: Tracker, run_key: str) -> None:
+    """Write the files of a published night and copy it to MLflow."""
+    write_report(settings, open_night(settings, run_key), tracker)
+
+
+def _log_night(tracker: Tracker, night: Night, files: list[Path]) -> None:
     tracker.log(night.mlflow_run_id, _measures(night), _tags(night))
-    files = files_of(settings, night)
-    tracker.log_files(night.mlflow_run_id, [file for file in files.values() if file.exists()], "report")
+    tracker.log_files(night.mlflow_run_id, files, "report")
     with tracker.figure_folder(night.mlflow_run_id, "plots") as folder:
         draw_plots(night, folder)
     with tracker.figure_folder(night.mlflow_run_id, "tables") as folder:
-        night.campaign_verdicts.to_json(
-            folder / "campaign_verdicts.json", orient="records", date_format="iso", indent=1
-        )
-        night.model_decisions.to_json(folder / "model_decisions.json", orient="records", date_format="iso", indent=1)
+        for table in ("campaign_verdicts", "model_decisions"):
+            frame: pd.DataFrame = getattr(night, table)
+            frame.to_json(folder / f"{table}.json", orient="records", date_format="iso", indent=1)
     tracker.finish(night.mlflow_run_id)
 
 
@@ -86,10 +112,3 @@ def _measures(night: Night) -> dict[str, float]:
 def _tags(night: Night) -> dict[str, str]:
     tables = {f"table.{name}": str(version) for name, version in night.versions.items()}
     return tables | {"as_of": night.as_of.isoformat(), "code_digest": night.code_digest}
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: readers never see half a report."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as stream:
-        stream.write(text)
-    Path(stream.name).replace(path)

@@ -28,6 +28,7 @@ from pipelines.settings import Settings
 Versions = Mapping[str, int]
 """Table name -> version of it in the lake."""
 
+_CHECKOUT = Path(__file__).parents[1]
 _PACKAGES = ("data", "features", "models", "pipelines")
 _CODE_SUFFIXES = {".py", ".html", ".css", ".js"}
 
@@ -145,6 +146,9 @@ class Run:
             versions[table] = self.lake.write(table, made[table], as_of=as_of, fingerprint=fingerprint)
         self.seconds[name] = time.perf_counter() - began
         self.reporter.finished(name, self.seconds[name], _rows(made))
+        # What a stage used is given back before the next one begins, or the peak would be the sum of two.
+        made = {}
+        pa.default_memory_pool().release_unused()
         return versions
 
     @contextmanager
@@ -170,9 +174,8 @@ def local_midnight(day: date, timezone: str) -> datetime:
 
 
 @cache
-def code_digest() -> str:
+def code_digest(root: Path = _CHECKOUT) -> str:
     """Return a digest of every source file of the packages and of the lock, 16 hexadecimal digits."""
-    root = Path(__file__).parents[1]
     files = [path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _CODE_SUFFIXES]
     digest = hashlib.sha256()
     for path in [*sorted(files), *root.glob("requirements.lock")]:

@@ -3,16 +3,17 @@
 Unknown keys are errors that name the nearest valid key, because a typo that is silently ignored changes a night.
 """
 
-import difflib
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from data.errors import ConfigError
+from data.sources.keys import config_error
+from data.sources.mapping import Sources
 
 
 class _Section(BaseModel):
@@ -20,9 +21,13 @@ class _Section(BaseModel):
 
 
 class Company(_Section):
-    """Whose customers these are and on which clock its shops live."""
+    """Whose customers these are, in which currency they pay and on which clock its shops live.
+
+    A line in a currency other than ``currency`` is rejected, because its cents would be added to different cents.
+    """
 
     name: str = "Complete Journey (demo)"
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="ISO 4217")
     currency_symbol: str = "$"
     timezone: str = "America/New_York"
 
@@ -43,12 +48,19 @@ class Source(_Section):
     kind: Literal["demo", "parquet"] = "demo"
     path: Path | None = None
 
+    @model_validator(mode="after")
+    def _has_path_if_any(self) -> Self:
+        if (self.kind == "parquet") != (self.path is not None):
+            msg = "kind 'parquet' needs a path and kind 'demo' takes none"
+            raise ValueError(msg)
+        return self
+
 
 class Engine(_Section):
     """What DuckDB may use; ``None`` leaves it to DuckDB. Results do not depend on either."""
 
     threads: int | None = Field(default=None, ge=1)
-    memory_limit: str | None = None
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
 
 
 class Churn(_Section):
@@ -77,7 +89,7 @@ class Decisions(_Section):
 
     max_contacts: int = Field(default=500, ge=0)
     holdout_share: float = Field(default=0.10, ge=0, lt=1)
-    holdout_salt: str = "regulars"
+    holdout_salt: str = Field(default="regulars", min_length=1)
     assumed_consent: tuple[str, ...] = ()
 
 
@@ -113,6 +125,8 @@ class Settings(_Section):
 
     company: Company = Company()
     source: Source = Source()
+    sources: Sources | None = None
+    folder: Path = Field(default=Path(), exclude=True, description="the configuration's own; not a key of it")
     engine: Engine = Engine()
     churn: Churn = Churn()
     money: Money = Money()
@@ -134,14 +148,15 @@ class Settings(_Section):
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"no file {path}", "a regulars.toml", "name one with --config") from None
+        except OSError as error:
+            found = f"no file {path}" if isinstance(error, FileNotFoundError) else f"{path}: {error.strerror}"
+            raise ConfigError(found, "a regulars.toml", "name one with --config") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}", "valid TOML", "correct that line") from None
         try:
-            return cls.model_validate(raw)
+            return cls.model_validate(raw | {"folder": path.parent})
         except ValidationError as error:
-            raise _config_error(path, error) from None
+            raise config_error(path, cls, error) from None
 
     @classmethod
     def demo(cls, root: Path = Path("var/demo")) -> Self:
@@ -161,25 +176,5 @@ class Settings(_Section):
 
     def digest(self) -> str:
         """Return a digest of every setting that can change a result; where files lie and how many threads cannot."""
-        return hashlib.sha256(self.model_dump_json(exclude={"root", "engine", "schedule"}).encode()).hexdigest()
-
-
-def _config_error(path: Path, error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return ConfigError(f"{where} = {first['input']!r} in {path}", first["msg"], "correct that value")
-    allowed = _keys_beside(first["loc"])
-    near = difflib.get_close_matches(str(first["loc"][-1]), allowed, n=1, cutoff=0.5)
-    action = f"did you mean {near[0]!r}?" if near else "remove it"
-    return ConfigError(f"unknown key {where!r} in {path}", f"one of {', '.join(sorted(allowed))}", action)
-
-
-def _keys_beside(loc: tuple[Any, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for part in loc[:-1]:
-        annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)
+        text = self.model_dump_json(exclude={"root": True, "engine": True, "schedule": True, "source": {"path"}})
+        return hashlib.sha256(text.encode()).hexdigest()

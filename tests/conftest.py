@@ -1,7 +1,11 @@
 """Fixtures that every test may use."""
 
+import importlib.util
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -17,3 +21,40 @@ def test_data() -> Path:
     if not (root / "README.md").exists():
         pytest.skip(f"no test data at {root}: set REGULARS_TEST_DATA to the folder that holds it")
     return root
+
+
+@pytest.fixture(scope="session")
+def nights() -> ModuleType:
+    """Return the module that makes small whole nights, loaded by path and only where it is asked for."""
+    if "nights" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("nights", Path(__file__).with_name("nights.py"))
+        sys.modules["nights"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["nights"])
+    return sys.modules["nights"]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this run of pytest have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def shop(nights: ModuleType, shared_folder: Path) -> Path:
+    """Return the raw files of a simulated shop with a few bad rows; its campaign works."""
+    return nights.once(
+        shared_folder / "shop", lambda folder: nights.write_shop(folder, nights.spoiled(nights.world().tables))
+    )
+
+
+@pytest.fixture(scope="session")
+def two_nights(nights: ModuleType, shop: Path, shared_folder: Path) -> Any:
+    """Return two nights in a row in one root, run in this process with one thread: do not change them."""
+    return nights.TwoNights.at(shared_folder / "two-nights", shop)
+
+
+@pytest.fixture(scope="session")
+def alone_night(nights: ModuleType, shop: Path, shared_folder: Path) -> Any:
+    """Return the first of these nights by the command: no network, two threads, another hash seed, an open umask."""
+    return nights.AloneNight.at(shared_folder / "alone-night", shop)

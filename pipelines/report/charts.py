@@ -149,6 +149,8 @@ def histogram(
 ) -> str:
     """Draw counts between edges; a count of 1 to ``small`` is drawn as ``small``, hollow, and said so.
 
+    A single one could be worked out from the total, so the smallest other count is then hidden in the same way.
+
     Parameters
     ----------
     title
@@ -164,15 +166,16 @@ def histogram(
     """
     if not counts or not any(counts):
         return svg.empty(title)
-    shown = [small if 0 < n <= small else n for n in counts]
+    hollow = _hollow(counts, small)
+    shown = [small if is_hollow else n for n, is_hollow in zip(counts, hollow, strict=True)]
     steps = svg.ticks(0, max(shown))
     across, up = svg.scale(edges[0], edges[-1], _LEFT, WIDTH - 4), svg.scale(0, steps[-1], 170, 10)
     bars = []
-    for n, drawn, low, high in zip(counts, shown, edges, edges[1:], strict=False):
-        hollow = 0 < n <= small
-        said = f"{write(low)} to {write(high)}: {f'≤{small}' if hollow else f'{n:,}'} customers"
+    for n, drawn, is_hollow, low, high in zip(counts, shown, hollow, edges, edges[1:], strict=False):
+        number = f"{n:,}" if not is_hollow else f"≤{small}" if n <= small else "hidden"
+        said = f"{write(low)} to {write(high)}: {number} customers"
         box = {"x": across(low) + 1, "y": up(drawn), "width": across(high) - across(low) - 2, "height": 170 - up(drawn)}
-        bars.append(element("rect", tip(said), **box, class_="hollow" if hollow else "fill") if n else "")
+        bars.append(element("rect", tip(said), **box, class_="hollow" if is_hollow else "fill") if n else "")
     every = max(1, math.ceil((len(edges) - 1) / 5))
     names = [
         text(across(edge), 188, write(edge), "tick", "end" if edge == edges[-1] else "middle")
@@ -284,6 +287,15 @@ def mini(value: float, low: float, high: float, *, least: float, most: float, wo
     dot = element("circle", cx=across(value), cy=7, r=3, class_="dot")
     body = zero + (whisker if math.isfinite(low + high) else "") + (dot if math.isfinite(value) else "")
     return element("svg", body, class_="mini", viewBox="0 0 96 14", role="img", aria_label=words) if body else ""
+
+
+def _hollow(counts: Sequence[int], small: int) -> list[bool]:
+    """Say which counts may not be read off."""
+    hollow = [0 < n <= small for n in counts]
+    others = [place for place, n in enumerate(counts) if n > small]
+    if sum(hollow) == 1 and others:
+        hollow[min(others, key=lambda place: (counts[place], place))] = True
+    return hollow
 
 
 def _mark(mark: Mark, across: Callable[[float], float], y: float) -> str:

@@ -47,6 +47,12 @@ def net_value(rows: pd.DataFrame) -> Estimate:
     return Estimate(value, low, high)
 
 
+def value_at_risk(scores: pd.DataFrame) -> float:
+    """Return the value at risk of some customers in cents; NaN where no chance of leaving is known."""
+    known = scores["value_at_risk_cents"].dropna()
+    return float(known.sum()) if len(known) else float("nan")
+
+
 def quarantined(night: Night) -> int:
     """Return the rows set aside tonight, over all raw tables."""
     return int(night.reconciliation["n_quarantined"].sum())
@@ -114,7 +120,9 @@ def verdict_counts(night: Night) -> str:
 def rules_survived(night: Night) -> str:
     """Say how many candidate rules survived the tests; without the model's own sentence, what the table shows."""
     confirmed = int(night.rules["is_confirmed"].fillna(value=False).astype(bool).sum())
-    plain = f"{confirmed:,} of {len(night.rules):,} rules held again in later orders"
+    plain = "no two things are bought together often enough to be tested"
+    if len(night.rules):
+        plain = f"{confirmed:,} of {len(night.rules):,} rules held again in later orders"
     return night.texts.get("rules_survived", plain).rstrip(".")
 
 

@@ -16,6 +16,7 @@ from pipelines.report.words import (
     between,
     count,
     guarded,
+    is_known,
     is_shown,
     label,
     money,
@@ -57,6 +58,8 @@ def _risk(night: Night) -> Figure:
         if is_shown(written)
         else f"The chance of leaving, for {count(total)} customers still buying."
     )
+    if not total:
+        title = "The chance of leaving is not known tonight."
     svg = charts.histogram(
         Title("risk", title, "Customers by churn probability, in steps of 5 %."),
         edges,
@@ -64,7 +67,8 @@ def _risk(night: Night) -> Figure:
         percent,
         small=SMALL_COUNT,
     )
-    return Figure(title, f"Customers by churn probability. Hollow bars stand for 1 to {SMALL_COUNT} customers.", svg)
+    note = f"Hollow bars stand for 1 to {SMALL_COUNT} customers, or hide a number that would give these away."
+    return Figure(title, f"Customers by churn probability. {note}", svg)
 
 
 def _states(night: Night) -> list[tuple[str, pd.DataFrame]]:
@@ -81,8 +85,11 @@ def _at_risk(night: Night) -> Figure:
         for (state, rows), n in zip(parts, written, strict=True)
         if is_shown(n) and rows["value_at_risk_cents"].notna().any()
     ]
-    total = float(night.scores["value_at_risk_cents"].sum())
-    title = f"{money(total, night.currency, is_whole=True)} of margin is at risk in the next {night.horizon_days} days."
+    total = facts.value_at_risk(night.scores)
+    title = "How much margin is at risk is not known tonight."
+    if is_known(total):
+        whole = money(total, night.currency, is_whole=True)
+        title = f"{whole} of margin is at risk in the next {night.horizon_days} days."
     if shown and total > 0:
         state, most = max(shown, key=lambda item: item[1])
         title = f"{share(most / total, 0)} of the margin at risk sits with customers who are {state}."

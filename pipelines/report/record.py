@@ -21,9 +21,10 @@ from pipelines.report.words import (
 
 _METRIC_NAMES = {key: name for key, (name, _) in METRICS.items()}
 _LARGE_CENTS = 2000
+_LOT, _CHOICE, _DOUBTED = "Randomised", "Not randomised", "Declared as randomised"
 _DECISIONS = {
     "promoted": "Promoted: the new model is in use",
-    "refused": "Refused: the model in use stays",
+    "refused": "Refused: nothing comes into use",
     "kept": "Kept: the model in use stays",
 }
 
@@ -31,13 +32,18 @@ _DECISIONS = {
 def campaigns(night: Night) -> Section:
     """Return section 4: each campaign's effect with its interval beside the plain difference and the placebo."""
     rows = rows_of(night.campaign_verdicts)
-    n_lots = sum(bool(row["is_randomised"]) for row in rows)
+    designs = [_design(row) for row in rows]
+    n_lots, n_chosen, n_doubted = (designs.count(design) for design in (_LOT, _CHOICE, _DOUBTED))
     lede = [f"{things(len(rows), 'campaign')} judged: {facts.verdict_counts(night)}."]
-    if rows and n_lots < len(rows):
-        which = f"{len(rows) - n_lots} of them were" if n_lots else "They were"
+    if n_chosen:
+        which = f"{n_chosen} of them were" if n_chosen < len(rows) else "They were"
         lede.append(
             f"{which} not randomised: somebody chose whom to contact, so the groups differed from the start. "
             "Their figures are comparisons, not effects."
+        )
+    if n_doubted:
+        lede.append(
+            f"{things(n_doubted, 'campaign')} declared as randomised, which the data contradict: no effect is claimed."
         )
     if n_lots:
         lede.append(f"{things(n_lots, 'campaign')} randomised: there the difference is the campaign’s doing.")
@@ -139,7 +145,7 @@ def _effects(night: Night, rows: list[dict[str, object]]) -> Figure:
     description = "Per campaign: adjusted estimate, plain difference, and placebo, in money per contacted customer."
     svg = charts.forest(Title("effects", title, description), drawn, write, reference=0.0)
     note = (
-        "Per contacted customer in 28 days. ● adjusted estimate with interval · ◇ plain difference · "
+        "Per contacted customer in the window from the start. ● adjusted estimate with interval · ◇ plain difference · "
         "□ placebo: the same comparison before the start, which should be zero."
     )
     return Figure(title, note, svg)
@@ -162,13 +168,19 @@ def _said(name: str, value: float, low: float, high: float, write: Format) -> st
     return f"{name} {write(value)}" + (f" ({interval})" if interval else "") if is_known(value) else name
 
 
+def _design(row: dict[str, object]) -> str:
+    """Return how the contacted were chosen; a lot in which the judges do not believe is none."""
+    if not row["is_randomised"]:
+        return _CHOICE
+    return _DOUBTED if str(row["verdict"]) == "not proven" else _LOT
+
+
 def _card(row: dict[str, object]) -> Card:
-    design = "Randomised" if row["is_randomised"] else "Not randomised"
     groups = guarded([int(str(row["n_treated"])), int(str(row["n_control"]))])
     return Card(
         _campaign_name(row),
         str(row["verdict"]),
-        (f"{design}: {groups[0]} contacted, {groups[1]} compared.", str(row["words"])),
+        (f"{_design(row)}: {groups[0]} contacted, {groups[1]} compared.", str(row["words"])),
     )
 
 
@@ -187,7 +199,7 @@ def _effect_table(night: Night, rows: list[dict[str, object]]) -> Table:
     names = ("Contacted", "Compared", "Plain difference", "Adjusted estimate", "Placebo", "Overlap (AUC)")
     heads = (Head("Campaign"), *(Head(name, is_number=True) for name in names))
     note = "Overlap: how well the past tells who was contacted; 0.5 is perfect overlap, above 0.8 is too little."
-    return Table("effect-table", "Money per contacted customer in 28 days", heads, cells, note=note)
+    return Table("effect-table", "Money per contacted customer in the window from the start", heads, cells, note=note)
 
 
 def _sizes(row: dict[str, object]) -> list[str]:

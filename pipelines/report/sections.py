@@ -41,7 +41,7 @@ def _tiles(night: Night) -> list[Tile]:
     low, high = (money(end, night.currency, is_whole=True) for end in (net.low, net.high))
     eligible = int(night.scores["is_eligible"].astype(bool).sum())
     lately = guarded([eligible, len(night.scores) - eligible])[0]
-    at_risk = float(night.scores["value_at_risk_cents"].sum())
+    at_risk = facts.value_at_risk(night.scores)
     set_aside = facts.quarantined(night)
     n_in = int(night.reconciliation["n_in"].sum())
     return [
@@ -93,7 +93,8 @@ def _money_axis(night: Night) -> Format:
         amount = cents / 100
         for size, unit in ((1e9, "bn"), (1e6, "m"), (1e3, "k")):
             if abs(amount) >= size:
-                return f"{night.currency}{amount / size:,.1f}".removesuffix(".0") + unit
+                sign = "−" if amount < 0 else ""
+                return f"{sign}{night.currency}{abs(amount) / size:,.1f}".removesuffix(".0") + unit
         return money(cents, night.currency, is_whole=True)
 
     return write

@@ -8,7 +8,7 @@ import pandas as pd
 from data.export import MAX_ROWS, Format, Sheet, write_xlsx
 from pipelines.report import facts
 from pipelines.report.night import Night
-from pipelines.report.words import ACTIONS, day, label, things
+from pipelines.report.words import ACTIONS, NOTHING, day, label, things
 
 _NET = ("expected_net_value_cents", "expected_net_value_low_cents", "expected_net_value_high_cents")
 _NET_HEADERS = dict(zip(_NET, ("Expected net value", "Low end", "High end"), strict=True))
@@ -53,7 +53,11 @@ def sheets(night: Night) -> list[Sheet]:
         _rules(night),
         Sheet("Campaigns", _without_as_of(night.campaign_verdicts), note=_source(night, "campaign_verdicts")),
         Sheet("Model decisions", _without_as_of(night.model_decisions), note=_source(night, "model_decisions")),
-        Sheet("Metrics", night.metrics, note=f"Measures with their intervals, from MLflow run {night.mlflow_run_id}."),
+        Sheet(
+            "Metrics",
+            night.metrics,
+            note=f"Measures with their intervals, from MLflow run {night.mlflow_run_id or NOTHING}.",
+        ),
         Sheet("Expectations", _without_as_of(night.quality), note=_source(night, "quality")),
         Sheet("Reconciliation", night.reconciliation, note="Rows and money in = accepted + quarantined + duplicates."),
         _versions(night),
@@ -74,7 +78,7 @@ def read_me(night: Night) -> Sequence[str]:
         f"{things(len(facts.contacts(night)), 'customer')} to contact; money in {night.currency}.",
         *([f"What the net value assumes: {assumption}"] if assumption else []),
         "Customers on the sheet Held out are left alone on purpose, to measure the effect: please do not contact them.",
-        f"Run {night.run_key}, code {night.code_digest}, MLflow run {night.mlflow_run_id}.",
+        f"Run {night.run_key}, code {night.code_digest}, MLflow run {night.mlflow_run_id or NOTHING}.",
     )
 
 

@@ -128,6 +128,20 @@ def test_small_bins_are_drawn_alike_and_hollow() -> None:
     assert "≤7 customers" in one
 
 
+def test_a_single_small_bin_cannot_be_worked_out_from_the_total() -> None:
+    def told(counts: list[int]) -> list[str]:
+        drawn = ET.fromstring(charts.histogram(TITLE, [*range(len(counts) + 1)], counts, _write, small=7))
+        tips = [title.text or "" for box in drawn.iter("rect") for title in box]
+        return [tip.split(": ")[1].removesuffix(" customers") for tip in tips]
+
+    assert told([900, 40, 3, 60]) == ["900", "hidden", "≤7", "60"]
+    assert told([900, 0, 3, 60]) == ["900", "≤7", "hidden"]
+    assert told([900, 2, 3, 60]) == ["900", "≤7", "≤7", "60"]
+    assert told([3]) == ["≤7"]
+    hidden, other = (charts.histogram(TITLE, [0, 1, 2, 3], [900, n, 3], _write, small=7) for n in (40, 50))
+    assert hidden == other
+
+
 def test_an_empty_bin_is_not_a_small_one() -> None:
     assert 'class="hollow"' not in charts.histogram(TITLE, [0, 1, 2], [900, 0], _write, small=7)
 

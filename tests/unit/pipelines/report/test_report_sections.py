@@ -173,7 +173,8 @@ def test_a_verdict_card_says_how_the_groups_came_about(night: Night, changed: Ch
         return next(block for block in campaigns(of).blocks if isinstance(block, Cards)).items[0].lines[0]
 
     assert first(night) == "Not randomised: 1,084 contacted, 1,380 compared."
-    assert first(changed("campaign_verdicts", is_randomised=True)).startswith("Randomised: ")
+    assert first(changed("campaign_verdicts", is_randomised=True, verdict="works")).startswith("Randomised: ")
+    assert first(changed("campaign_verdicts", is_randomised=True)).startswith("Declared as randomised: ")
     assert "≤7 contacted, hidden compared" in first(changed("campaign_verdicts", n_treated=5))
 
 

@@ -1,16 +1,29 @@
-"""Sources: where raw contract tables come from, and the digest by which a run knows that they changed."""
+"""Sources that deliver contract columns already, and what every source can do."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import demo
 from data.contracts import CONTRACTS
+from data.contracts.base import quoted
 from data.errors import ConfigError, ContractError
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A raw table that was loaded: its name, its rows, the files, and their columns that nobody asked for."""
+
+    table: str
+    n_rows: int
+    files: tuple[str, ...] = ()
+    unmapped: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -21,6 +34,9 @@ class Source(Protocol):
 
     def tables(self) -> Mapping[str, pa.Table]:
         """Return the raw tables by the name of their contract; tables that the source lacks are left out."""
+
+    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
+        """Write the raw tables into DuckDB and return what was loaded, by the name of its contract."""
 
 
 class DemoSource:
@@ -33,6 +49,10 @@ class DemoSource:
     def tables(self) -> Mapping[str, pa.Table]:
         """Return all five tables."""
         return demo.raw_tables()
+
+    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
+        """Write all five tables into DuckDB."""
+        return load_tables(connection, self.tables())
 
 
 class ParquetSource:
@@ -72,6 +92,24 @@ class ParquetSource:
             A file is empty, cut off, damaged or no Parquet.
         """
         return {name: _read(path) for name, path in self._files.items()}
+
+    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
+        """Write the tables whose files are there into DuckDB."""
+        return load_tables(connection, self.tables())
+
+
+def raw_name(contract: str) -> str:
+    """Return the name of a contract's raw table."""
+    return f"raw_{contract}"
+
+
+def load_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> dict[str, Loaded]:
+    """Write tables in memory into DuckDB, each under the name of its contract's raw table."""
+    for name, table in tables.items():
+        connection.register("regulars delivered", table)
+        connection.execute(f'CREATE OR REPLACE TABLE {quoted(raw_name(name))} AS FROM "regulars delivered"')
+        connection.unregister("regulars delivered")
+    return {name: Loaded(raw_name(name), table.num_rows) for name, table in tables.items()}
 
 
 def _read(path: Path) -> pa.Table:

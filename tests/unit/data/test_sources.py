@@ -1,0 +1,111 @@
+"""Sources: the files of a delivery, a digest that sees every byte, and errors that name the file."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data import demo
+from data.contracts import CONTRACTS
+from data.errors import ConfigError, ContractError
+from data.simulator import simulate
+from data.sources import DemoSource, ParquetSource
+
+NEEDED = ("customers", "products", "transactions")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name, table in simulate(seed=1, n_customers=50, n_days=112).tables.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    return tmp_path
+
+
+def test_the_files_come_back_as_the_tables_that_were_written(folder):
+    tables = ParquetSource(folder).tables()
+    assert set(tables) == set(CONTRACTS)
+    for name, table in simulate(seed=1, n_customers=50, n_days=112).tables.items():
+        assert tables[name].equals(table)
+
+
+def test_the_digest_does_not_depend_on_place_or_time(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("elsewhere")
+    for path in sorted(folder.iterdir(), reverse=True):
+        (other / path.name).write_bytes(path.read_bytes())
+    assert ParquetSource(other).digest() == ParquetSource(folder).digest() == ParquetSource(folder).digest()
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACTS))
+def test_any_byte_of_any_file_changes_the_digest(folder, name):
+    before = ParquetSource(folder).digest()
+    path = folder / f"{name}.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert ParquetSource(folder).digest() != before
+
+
+def test_two_files_that_change_places_change_the_digest(folder):
+    before = ParquetSource(folder).digest()
+    (folder / "customers.parquet").rename(folder / "spare")
+    (folder / "products.parquet").rename(folder / "customers.parquet")
+    (folder / "spare").rename(folder / "products.parquet")
+    assert ParquetSource(folder).digest() != before
+
+
+def test_files_that_are_no_raw_tables_are_not_read(folder):
+    before = ParquetSource(folder).digest()
+    (folder / "notes.parquet").write_bytes(b"no parquet")
+    (folder / "customers.csv").write_text("customer_id")
+    assert ParquetSource(folder).digest() == before
+    assert set(ParquetSource(folder).tables()) == set(CONTRACTS)
+
+
+def test_a_shop_may_keep_no_campaigns(folder):
+    with_all = ParquetSource(folder).digest()
+    for name in ("campaigns", "contacts"):
+        (folder / f"{name}.parquet").unlink()
+    source = ParquetSource(folder)
+    assert set(source.tables()) == set(NEEDED)
+    assert source.digest() != with_all
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_every_run_needs_must_be_there(folder, name):
+    (folder / f"{name}.parquet").unlink()
+    with pytest.raises(ConfigError, match=rf"no {name}\.parquet in {folder}.*correct source\.path"):
+        ParquetSource(folder)
+
+
+def test_a_folder_that_is_not_there_misses_all_three(tmp_path):
+    with pytest.raises(ConfigError, match=r"no customers\.parquet, products\.parquet, transactions\.parquet in"):
+        ParquetSource(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -1])
+def test_a_damaged_file_is_named_in_one_line(folder, cut):
+    """Catalogue row D10."""
+    path = folder / "transactions.parquet"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(ContractError, match=r"transactions\.parquet cannot be read") as caught:
+        ParquetSource(folder).tables()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_demo_needs_no_file_of_ours():
+    source = DemoSource()
+    assert source.digest() == demo.source_digest()
+    assert source.digest() == DemoSource().digest()
+
+
+@pytest.mark.slow
+def test_the_demo_has_every_table():
+    tables = DemoSource().tables()
+    assert set(tables) == set(CONTRACTS)
+    assert tables["transactions"].num_rows == 1_469_307
+    assert max(tables["transactions"]["event_time"].to_pylist()) < demo.AS_OF
+    assert all(table.schema == demo.RAW_SCHEMAS[name] for name, table in tables.items())
+    assert isinstance(demo.AS_OF, datetime)
+    assert isinstance(tables["customers"], pa.Table)

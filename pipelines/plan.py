@@ -67,4 +67,4 @@ def open_source(settings: Settings) -> Source:
     if settings.sources is not None:
         return FilesSource(settings.sources, settings.folder, settings.company.timezone)
     path = settings.source.path
-    return DemoSource() if path is None else ParquetSource(path)
+    return DemoSource() if path is None else ParquetSource(settings.folder / path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from data.errors import ConfigError
 from data.sources.keys import config_error
@@ -126,7 +126,6 @@ class Settings(_Section):
     company: Company = Company()
     source: Source = Source()
     sources: Sources | None = None
-    folder: Path = Field(default=Path(), exclude=True, description="the configuration's own; not a key of it")
     engine: Engine = Engine()
     churn: Churn = Churn()
     money: Money = Money()
@@ -136,6 +135,20 @@ class Settings(_Section):
     schedule: Schedule = Schedule()
     root: Path = Path("var")
     seed: int = 20_240_601
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if self.sources is not None and self.source.path is not None:
+            msg = "either source or sources, not both"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The configuration's own folder: paths of sources that are not absolute begin there."""
+        return self._folder
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -154,9 +167,11 @@ class Settings(_Section):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}", "valid TOML", "correct that line") from None
         try:
-            return cls.model_validate(raw | {"folder": path.parent})
+            settings = cls.model_validate(raw)
         except ValidationError as error:
             raise config_error(path, cls, error) from None
+        settings._folder = path.parent
+        return settings
 
     @classmethod
     def demo(cls, root: Path = Path("var/demo")) -> Self:

@@ -58,3 +58,9 @@ def two_nights(nights: ModuleType, shop: Path, shared_folder: Path) -> Any:
 def alone_night(nights: ModuleType, shop: Path, shared_folder: Path) -> Any:
     """Return the first of these nights by the command: no network, two threads, another hash seed, an open umask."""
     return nights.AloneNight.at(shared_folder / "alone-night", shop)
+
+
+@pytest.fixture(scope="session")
+def blind_night(nights: ModuleType, shared_folder: Path) -> Any:
+    """Return a night in which nobody can know who leaves and the campaign does nothing: do not change it."""
+    return nights.blind_night(shared_folder / "blind-night")

@@ -17,12 +17,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.digest import digest
 from data.simulator import World, simulate
-from pipelines import nightly
+from pipelines import nightly, observe
 from pipelines.plan import plan
 from pipelines.run import REPORTER, Run
 from pipelines.tracking import Tracker
@@ -145,6 +146,31 @@ def run_night(config: Path | None, day: date = LAST_DAY, root: Path | None = Non
         return plan(config, root, lambda _: day), recorder
     finally:
         REPORTER.reset(token)
+
+
+def blind_night(folder: Path) -> Run:
+    """Run a night of a shop whose campaign does nothing and whose labels say nothing, or find it in a folder.
+
+    Who left is drawn again among all labelled customers after the features were made: nothing can predict it.
+    """
+    config = once(folder, _make_blind_night) / "regulars.toml"
+    return plan(config, None, lambda _: LAST_DAY)
+
+
+def _make_blind_night(folder: Path) -> None:
+    join = observe._side_by_side
+
+    def shuffled(observed: pa.Table, truth: pa.Table) -> pa.Table:
+        order = np.random.default_rng(0).permutation(truth.num_rows)
+        column = truth.column_names.index("has_churned")
+        return join(observed, truth.set_column(column, "has_churned", truth["has_churned"].take(order)))
+
+    config = write_config(folder, write_shop(folder / "raw", world(effect_cents=0.0).tables))
+    observe._side_by_side = shuffled
+    try:
+        run_night(config)
+    finally:
+        observe._side_by_side = join
 
 
 def digests(run: Run, tables: tuple[str, ...] = RESULTS) -> dict[str, str]:

@@ -21,6 +21,7 @@ def config(tmp_path) -> Path:
         (tmp_path / "raw").mkdir(exist_ok=True)
         pq.write_table(pa.table({"x": [name]}), tmp_path / "raw" / f"{name}.parquet")
     text = f'root = "{tmp_path}/var"\n[source]\nkind = "parquet"\npath = "{tmp_path}/raw"\n'
+    text += '[decisions]\nassumed_consent = ["marketing"]\n'
     (tmp_path / "regulars.toml").write_text(text + '[company]\ntimezone = "Europe/Berlin"\n')
     return tmp_path / "regulars.toml"
 
@@ -74,6 +75,20 @@ def test_the_source_is_the_one_that_the_settings_name(config, tmp_path):
     assert isinstance(open_source(Settings.read(config)), ParquetSource)
     with pytest.raises(ConfigError, match=r"no customers\.parquet, products\.parquet, transactions\.parquet"):
         open_source(Settings(source=Source(kind="parquet", path=tmp_path / "nothing")))
+
+
+def test_a_relative_path_begins_at_the_configuration(config, tmp_path, monkeypatch):
+    absolute = plan(config, None, lambda _: date(2024, 7, 1)).source_digest
+    config.write_text(config.read_text().replace(f'path = "{tmp_path}/raw"', 'path = "raw"'))
+    monkeypatch.chdir("/")
+    assert plan(config, None, lambda _: date(2024, 7, 1)).source_digest == absolute
+
+
+def test_without_a_word_on_consent_no_night_is_planned(config):
+    """It would be said at the end otherwise, when all the work is done."""
+    config.write_text(config.read_text().replace('assumed_consent = ["marketing"]', ""))
+    with pytest.raises(ConfigError, match="no table of consents and no rule for 'marketing'"):
+        plan(config, None, lambda _: date(2024, 7, 1))
 
 
 def test_whoever_listens_in_this_context_hears_of_the_run(config):

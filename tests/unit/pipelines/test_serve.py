@@ -1,20 +1,24 @@
 """The schedule and the servers: nights in a real Prefect server, on the loopback only, and no trace after the end."""
 
+import io
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 
 from data.errors import UserError
 from data.simulator import simulate
@@ -65,12 +69,21 @@ class Served:
         self.process, self.folder, self.url = process, folder, f"http://127.0.0.1:{port}/api"
 
     def ask(self, path: str, **content: Any) -> Any:
-        """Post to the API and return its answer."""
+        """Post to the API and return its answer; on a busy machine its database may be locked for a moment."""
         request = urllib.request.Request(
             self.url + path, json.dumps(content).encode(), {"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
+
+        def answer() -> bytes | None:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as found:
+                    return bytes(found.read())
+            except urllib.error.HTTPError as error:
+                if error.code == 503:
+                    return None
+                raise
+
+        return json.loads(wait(answer))
 
     def run(self, **parameters: str) -> dict[str, Any]:
         """Schedule a night of the last day at two in the morning, which is due, and return it when it has ended."""
@@ -96,8 +109,11 @@ def started(nights: ModuleType, folder: Path, *arguments: object, **environ: str
         try:
             yield process
         finally:
+            # Politely first: it has servers to end.
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
             process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -106,42 +122,42 @@ def shop_of_few(nights: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
     return nights.write_shop(tmp_path_factory.mktemp("few"), tables)
 
 
+def refused_night(nights: ModuleType, config: Path, url: str) -> dict[str, Any]:
+    """Run the command on files that break the contract, into a root that has a published night; say what changed."""
+    folder, root = config.parent, config.parent / "var"
+    tables = dict(simulate(seed=11, n_customers=300, n_days=365).tables)
+    tables["transactions"] = tables["transactions"].drop_columns("amount_cents")
+    broken = folder / "broken.toml"
+    source = nights.write_shop(folder / "raw", tables)
+    lines = [f'path = "{source}"' if line.startswith("path") else line for line in config.read_text().splitlines()]
+    broken.write_text("\n".join(lines))
+    before = nights.hashes(root / "lake", root / "reports")
+    command = nights.command("nightly", "--config", broken, "--as-of", nights.LAST_DAY)
+    answer = nights.run(command, folder, PREFECT_API_URL=url)
+    return {"answer": answer, "is_untouched": nights.hashes(root / "lake", root / "reports") == before}
+
+
 @pytest.fixture(scope="module")
 def told(nights: ModuleType, shop_of_few: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Serve, run a scheduled night and a broken one, open the user interfaces, stop; return all that was seen."""
-    folder, ports = tmp_path_factory.mktemp("served"), (free_port(), free_port())
+    """Serve, run a scheduled night, stop; return all that was seen."""
+    folder, port = tmp_path_factory.mktemp("served"), free_port()
     config = nights.write_config(folder, shop_of_few, schedule={"cron": "30 3 * * *"}, company={"timezone": "UTC"})
-    broken = nights.write_config(folder / "broken", folder / "nowhere")
-    environ = {
-        "PREFECT_SERVER_API_PORT": str(ports[0]),
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "MLFLOW_PORT": str(ports[1]),
-    }
-    seen: dict[str, Any] = {"folder": folder, "config": config}
+    environ = {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    seen: dict[str, Any] = {"config": config}
     with started(nights, folder, "serve", "--config", config, **environ) as process:
         wait(lambda: "Nights begin" in (folder / "out.log").read_text() or process.poll() is not None)
-        served = Served(process, folder, ports[0])
+        served = Served(process, folder, port)
         seen["deployments"] = wait(lambda: served.ask("/deployments/filter"))
         seen["night"] = served.run()
         seen["tasks"] = served.ask("/task_runs/filter")
-        seen["broken"] = served.run(config=str(broken))
-        (folder / "ui").mkdir()
-        with started(
-            nights, folder / "ui", "ui", "--root", folder / "var", **environ | {"PREFECT_API_URL": served.url}
-        ) as ui:
-            wait(lambda: "Ctrl-C" in (folder / "ui" / "out.log").read_text() or ui.poll() is not None)
-            seen["ui"] = (folder / "ui" / "out.log").read_text()
-            seen["doors"] = doors(psutil.Process(ui.pid)) | doors(psutil.Process(process.pid))
-            family = [*psutil.Process(ui.pid).children(recursive=True)]
-            ui.send_signal(signal.SIGINT)
-            seen["ui_exit_code"] = ui.wait(60)
-        family += psutil.Process(process.pid).children(recursive=True)
+        seen["doors"] = doors(psutil.Process(process.pid))
+        seen["refused"] = refused_night(nights, config, served.url)
+        family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         seen["exit_code"] = process.wait(60)
         seen["survivors"] = psutil.wait_procs(family, timeout=5)[1]
         seen["n_children"] = len(family)
     seen["out"], seen["err"] = (folder / "out.log").read_text(), (folder / "err.log").read_text()
-    seen["ui_err"] = (folder / "ui" / "err.log").read_text()
     return seen
 
 
@@ -162,34 +178,64 @@ class TestServed:
         assert snapshot.run_key == run.run_key
         assert snapshot.as_of == run.as_of, "the day is the one for which it was scheduled, not the one on which it ran"
 
+    def test_a_broken_contract_ends_the_next_one_and_the_last_one_still_serves(self, told, nights):
+        """Catalogue row D6, by the command, with an exit code and one line."""
+        answer = told["refused"]["answer"]
+        assert answer.returncode == 3
+        assert answer.stderr.count("\n") == 1
+        assert answer.stderr.startswith("found: transactions has no column amount_cents")
+        assert "Traceback" not in answer.stdout + answer.stderr
+        assert told["refused"]["is_untouched"], "lake or reports changed"
+        run = nights.plan(told["config"], None, lambda _: nights.LAST_DAY)
+        assert run.lake.snapshot().run_key == run.run_key
+        tracker = nights.Tracker(run.settings.root)
+        decisions = run.frame("model_decisions", run.lake.snapshot().versions).to_pylist()
+        served = {row["model"]: row["candidate_version"] for row in decisions if row["decision"] == "promoted"}
+        assert {row["model"]: tracker.champion(row["model"]) for row in decisions} == {
+            row["model"]: served.get(row["model"]) for row in decisions
+        }
+        statuses = [found.info.status for found in tracker.client.search_runs(["1"])]
+        assert sorted(statuses) == ["FAILED", "FINISHED"], "both are on record"
+
     def test_its_stages_are_seen_in_the_server(self, told, nights):
         names = {task["name"].rsplit("-", 1)[0]: task["state_type"] for task in told["tasks"]}
         assert names == dict.fromkeys(nights.STAGES, "COMPLETED")
 
-    def test_a_night_that_cannot_run_is_one_line_in_the_log(self, told):
-        assert told["broken"]["state_type"] == "FAILED"
-        assert "found: no customers.parquet, products.parquet, transactions.parquet" in told["err"]
-        assert "Traceback" not in told["err"]
-
     def test_it_ends_with_all_that_it_started(self, told):
         assert told["exit_code"] == 0
-        assert told["n_children"] >= 2
+        assert told["n_children"] >= 1
         assert told["survivors"] == []
 
     def test_the_log_is_calm(self, told):
         assert "Nights begin at 30 3 * * * (UTC)" in told["out"]
-        lines = [line for line in told["err"].splitlines() if "found: no customers.parquet" not in line]
-        assert lines == []
-
-    def test_both_user_interfaces_are_named_and_end(self, told):
-        assert "MLflow   http://127.0.0.1:" in told["ui"]
-        assert "Prefect  http://127.0.0.1:" in told["ui"]
-        assert told["ui_exit_code"] == 130
-        assert told["ui_err"] == ""
+        assert told["err"] == ""
 
     def test_every_door_is_on_the_loopback(self, told):
         """Catalogue row O2."""
         assert told["doors"] == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_mlflow_shows_the_nights_on_the_loopback_and_ends(tmp_path, monkeypatch):
+    console, port = Console(file=io.StringIO(), width=120), free_port()
+    monkeypatch.setattr(serve, "MLFLOW_PORT", port)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with ThreadPoolExecutor() as pool:
+        opened = pool.submit(serve.open_servers, tmp_path, console)
+        wait(lambda: "Ctrl-C" in console.file.getvalue() or opened.done())
+        assert console.file.getvalue().splitlines() == [
+            f"MLflow   http://127.0.0.1:{port}",
+            "Prefect  http://127.0.0.1:4200",
+            "Ctrl-C ends both.",
+        ], opened.exception(0)
+        (server,) = [one for one in psutil.Process().children() if "mlflow" in one.cmdline()]
+        family = [server, *server.children(recursive=True)]
+        assert doors(server) == {"127.0.0.1"}
+        # Whether the server goes or the user, what is left is ended.
+        server.terminate()
+        opened.result(60)
+    assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
 class TestServer:

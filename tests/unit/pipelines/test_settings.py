@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from data.errors import ConfigError
+from data.sources import Sources
 from pipelines.plan import read_settings
 from pipelines.settings import Campaigns, Churn, Decisions, Settings, Source
 
@@ -30,6 +31,7 @@ OTHERWISE: dict[str, object] = {
     "company.currency_symbol": "€",
     "company.timezone": "Europe/Berlin",
     "source.kind": "parquet",
+    "sources": Sources(),
     "churn.horizon_days": 28,
     "churn.eligible_days": 84,
     "churn.n_training_dates": 5,
@@ -107,7 +109,7 @@ class TestDigest:
         two = read(
             tmp_path, "seed = 3\n[churn]\neligible_days=7\n[money]\ncost_per_contact_cents = 9\nmargin_share = 0.5"
         )
-        assert one == two
+        assert one.model_dump() == two.model_dump()
         assert one.digest() == two.digest()
 
     def test_a_whole_number_for_a_share_is_the_same_share(self, tmp_path):
@@ -135,8 +137,8 @@ class TestMistakes:
             ("[churn]\nhorizn_days = 28", "churn.horizn_days", "did you mean 'horizon_days'?"),
             ("[decision]\nmax_contacts = 5", "decision", "did you mean 'decisions'?"),
             ("[baskets]\nmin_suport = 0.1", "baskets.min_suport", "did you mean 'min_support'?"),
-            ("[schedule]\nxyz = 1", "schedule.xyz", "remove it"),
-            ("horizon_days = 28", "horizon_days", "remove it"),
+            ("[schedule]\nxyz = 1", "schedule.xyz", "remove it, or name another"),
+            ("horizon_days = 28", "horizon_days", "remove it, or name another"),
         ],
     )
     def test_an_unknown_key_is_named_with_the_nearest_valid_one(self, tmp_path, text, unknown, action):
@@ -178,6 +180,10 @@ class TestMistakes:
     def test_a_source_that_is_only_half_said_never_runs_the_demo(self, tmp_path, text):
         assert "kind 'parquet' needs a path and kind 'demo' takes none" in refusal(tmp_path, text)
 
+    def test_two_answers_to_where_the_rows_are_are_one_too_many(self, tmp_path):
+        text = "[source]\nkind = 'parquet'\npath = 'raw'\n[sources]"
+        assert "either source or sources, not both" in refusal(tmp_path, text)
+
     @pytest.mark.parametrize("text", ["[money", "seed = ", "= 3", "seed = 1\nseed = 2", "\x00"])
     def test_a_file_that_is_not_toml(self, tmp_path, text):
         assert "is not TOML" in refusal(tmp_path, text)
@@ -204,7 +210,7 @@ class TestValues:
                 setattr(part, name, 1)
 
     def test_an_empty_file_is_the_defaults(self, tmp_path):
-        assert read(tmp_path, "") == Settings()
+        assert read(tmp_path, "").model_dump() == Settings().model_dump()
 
     def test_the_whole_file_is_read(self, tmp_path):
         text = """
@@ -228,13 +234,19 @@ class TestValues:
             "decisions": Decisions(assumed_consent=("marketing",)),
             "campaigns": Campaigns(kinds=("letter", "mail")),
         }
-        assert read(tmp_path, text) == Settings(**expected)
+        assert read(tmp_path, text).model_dump() == Settings(**expected).model_dump()
 
     def test_the_demo_judges_its_mail_and_may_send_more(self):
         demo = Settings.demo()
         assert demo.campaigns.kinds == ("Type A",)
         assert "marketing" in demo.decisions.assumed_consent
         assert demo.lake_root == Path("var/demo/lake")
+
+    def test_it_knows_its_folder_which_is_no_setting(self, tmp_path):
+        found = read(tmp_path, "")
+        assert found.folder == tmp_path
+        assert found.digest() == Settings().digest()
+        assert "unknown key 'folder'" in refusal(tmp_path, "folder = 'elsewhere'")
 
     def test_a_root_on_the_command_line_wins(self, tmp_path):
         (tmp_path / "regulars.toml").write_text('root = "var"')

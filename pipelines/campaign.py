@@ -55,7 +55,9 @@ def _windows(run: Run, campaigns: pd.DataFrame) -> list[Window]:
     """Return the windows that lie within the known history, in order of their start."""
     settings, timezone = run.settings.campaigns, run.settings.company.timezone
     found = []
-    for row in campaigns.sort_values(["starts_on", "campaign_id"]).to_dict("records"):
+    # A campaign that nobody gave a first day has no window to be judged in.
+    dated = campaigns.dropna(subset=["starts_on"])
+    for row in dated.sort_values(["starts_on", "campaign_id"]).to_dict("records"):
         if settings.kinds and row["kind"] not in settings.kinds:
             continue
         starts_on: date = pd.Timestamp(row["starts_on"]).date()

@@ -63,7 +63,7 @@ _validate = _task(ingest, "validate", touches_world=True)
 _features = _task(observe, "features")
 _train = _task(train, "train", touches_world=True)
 _gate = _task(judge, "gate", touches_world=True)
-_score = _task(score, "score")
+_score = _task(score, "score", touches_world=True)
 _baskets = _task(sell_together, "baskets")
 _campaigns = _task(judge_campaigns, "campaigns")
 _decide = _task(decide_actions, "decide")
@@ -72,7 +72,7 @@ _report = _task(report, "report", touches_world=True)
 
 
 @flow(name="nightly", validate_parameters=False, persist_result=False)
-def nightly(config: str | None = None, root: str | None = None, as_of: date | None = None) -> str:
+def nightly(config: str | None = None, root: str | None = None, as_of: date | str | None = None) -> str:
     """Run one night and return its run_key; a night that is already published is left as it is.
 
     Parameters
@@ -82,9 +82,11 @@ def nightly(config: str | None = None, root: str | None = None, as_of: date | No
     root
         Folder for everything that the run writes; null takes the configuration's.
     as_of
-        Local date at whose midnight knowledge ends; null takes the day on which the run was scheduled.
+        Local date at whose midnight knowledge ends, as text where it comes from Prefect's interface; null takes the
+        day on which the run was scheduled.
     """
-    run = plan(config, root, _scheduled_on if as_of is None else lambda _: as_of)
+    day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    run = plan(config, root, _scheduled_on if day is None else lambda _: day)
     with run.lake.lock():
         if not is_done(run):
             _night(run)

@@ -25,6 +25,17 @@ def score(run: Run, versions: Versions, tracker: Tracker) -> dict[str, int]:
     return run.stage("score", ("scores",), lambda: {"scores": _scored(run, versions, tracker)})
 
 
+def whole_cents(amounts: "pd.Series[float]") -> "pd.Series[int]":
+    """Return amounts as whole cents; what has no bound, as an interval from too few customers, is null.
+
+    Examples
+    --------
+    >>> whole_cents(pd.Series([12.6, float("inf"), float("nan")])).tolist()
+    [13, <NA>, <NA>]
+    """
+    return amounts.where(np.isfinite(amounts)).round().astype("Int64")
+
+
 def serving(run: Run, versions: Versions, tracker: Tracker, model: str) -> Registered | None:
     """Return the model that serves tonight: the candidate that was promoted, else the champion, else none."""
     known = run.frame(TABLE, versions, sliced=False).to_pylist()
@@ -43,7 +54,7 @@ def _scored(run: Run, versions: Versions, tracker: Tracker) -> pa.Table:
     scores["lifecycle_state"] = lifecycle_state(frame, Thresholds(read_horizon(run, versions)))
     scores = scores.sort_values("customer_id", kind="stable")
     for name in CENTS:
-        scores[name] = scores[name].round().astype("Int64")
+        scores[name] = whole_cents(scores[name])
     return to_table(scores, run.as_of)
 
 

@@ -181,12 +181,12 @@ def digests(run: Run, tables: tuple[str, ...] = RESULTS) -> dict[str, str]:
 
 
 def hashes(*folders: Path) -> dict[str, str]:
-    """Return the hash of every file below the folders."""
+    """Return the hash of every file below the folders, but for the lock, which says who ran last."""
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "lock"
     }
 
 

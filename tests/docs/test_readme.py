@@ -115,11 +115,15 @@ class TestCommands:
         ("target", "expected"), [("demo", ".venv/bin/regulars demo"), ("report", ".venv/bin/regulars report")]
     )
     def test_a_target_runs_the_command_of_its_name(self, target, expected):
-        planned = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        planned = subprocess.run(
+            ["make", "--no-print-directory", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         assert planned.splitlines()[-1] == expected
 
     def test_the_test_target_checks_and_tests(self):
-        planned = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        planned = subprocess.run(
+            ["make", "--no-print-directory", "-n", "test"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"):
             assert tool in planned
 

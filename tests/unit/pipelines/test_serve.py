@@ -208,7 +208,8 @@ class TestServed:
 
     def test_the_log_is_calm(self, told):
         assert "Nights begin at 30 3 * * * (UTC)" in told["out"]
-        assert "Traceback" not in told["err"]
+        # On a busy machine Prefect says at its end that it is still sending an event; nothing else may be said.
+        assert [line for line in told["err"].splitlines() if "EventsWorker - Still processing" not in line] == []
 
     def test_every_door_is_on_the_loopback(self, told):
         """Catalogue row O2."""

@@ -97,8 +97,7 @@ def main() -> None:
 
 def _night(config: Path | None, root: Path | None, day: date | None) -> None:
     from pipelines.plan import plan
-    from pipelines.publish import files_of, is_done
-    from pipelines.results import open_night
+    from pipelines.results import files_of, is_done, open_night
 
     def local_day(timezone: str) -> date:
         return day or datetime.now(ZoneInfo(timezone)).date()

@@ -26,7 +26,8 @@ from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
 from pipelines.plan import open_source, plan
-from pipelines.publish import is_done, publish, report
+from pipelines.publish import publish, report
+from pipelines.results import is_done
 from pipelines.run import Run
 from pipelines.score import score
 from pipelines.tracking import Tracker

@@ -9,10 +9,12 @@ from pipelines.plots import draw_plots
 from pipelines.report.night import Night
 from pipelines.report.page import page
 from pipelines.report.workbook import write_workbook
-from pipelines.results import open_night
+from pipelines.results import files_of, is_done, open_night
 from pipelines.run import Run, Versions, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
+
+__all__ = ["files_of", "is_done", "publish", "report", "write_report"]
 
 
 def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snapshot:
@@ -37,18 +39,6 @@ def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snap
     snapshot = run.lake.snapshot(run.run_key)
     assert snapshot is not None
     return snapshot
-
-
-def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
-    """Return where the files of a night are: ``report.html`` and ``actions.xlsx`` in a folder named by date and key."""
-    folder = settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
-    return {"report": folder / "report.html", "actions": folder / "actions.xlsx"}
-
-
-def is_done(run: Run) -> bool:
-    """Say whether a run is published and reported, so that nothing is left to do."""
-    is_published = run.lake.snapshot(run.run_key) is not None
-    return is_published and all(file.exists() for file in files_of(run.settings, run).values())
 
 
 def write_report(settings: Settings, night: Night, tracker: Tracker | None = None) -> dict[str, Path]:

@@ -1,6 +1,7 @@
-"""Results: a published night as one value, read from the lake alone."""
+"""Results: a published night as one value, read from the lake alone, and whether there is one."""
 
 from datetime import UTC
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -8,7 +9,20 @@ import pandas as pd
 from data.errors import LakeError
 from data.lake import Lake, Snapshot
 from pipelines.report.night import Night
+from pipelines.run import Run
 from pipelines.settings import Settings
+
+
+def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
+    """Return where the files of a night are: ``report.html`` and ``actions.xlsx`` in a folder named by date and key."""
+    folder = settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
+    return {"report": folder / "report.html", "actions": folder / "actions.xlsx"}
+
+
+def is_done(run: Run) -> bool:
+    """Say whether a run is published and reported, so that nothing is left to do."""
+    is_published = run.lake.snapshot(run.run_key) is not None
+    return is_published and all(file.exists() for file in files_of(run.settings, run).values())
 
 
 def open_night(settings: Settings, run_key: str | None = None) -> Night:

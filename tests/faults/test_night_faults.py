@@ -1,5 +1,6 @@
 """A night that dies anywhere is finished by the next try, and only one runs at a time (C6, C7, C11, P2)."""
 
+import json
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -86,7 +88,7 @@ class Tries:
     did: dict[str, list[str]] = field(default_factory=dict)
     published: dict[str, bool] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
-    refused: subprocess.CompletedProcess[str] | None = None
+    refused: dict[str, Any] = field(default_factory=dict)
     holder: int = 0
 
     def skipped(self, point: str) -> list[str]:
@@ -99,7 +101,6 @@ class Tries:
 POINTS = (
     "before train",
     "after write candidates",
-    "before score",
     "after promote churn",
     "before publish",
     "before report",
@@ -109,9 +110,14 @@ POINTS = (
 
 
 @pytest.fixture(scope="module")
-def tries(nights: ModuleType, shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Tries:
-    """Kill one night at one point after the other; before that, stop it once while another one wants to begin."""
-    folder = tmp_path_factory.mktemp("killed")
+def tries(nights: ModuleType, shop: Path, shared_folder: Path) -> Tries:
+    """Return what a night did that was killed at one point after the other."""
+    folder = nights.once(shared_folder / "killed", lambda folder: try_again(nights, shop, folder))
+    return Tries(folder / "regulars.toml", **json.loads((folder / "tries.json").read_text()))
+
+
+def try_again(nights: ModuleType, shop: Path, folder: Path) -> None:
+    """Stop a night once while another one wants to begin, kill it at one point after the other, write all down."""
     config = nights.write_config(folder, shop)
     command = [sys.executable, "-c", VICTIMS, str(nights.ROOT / "tests" / "nights.py"), str(config)]
     found, lake = Tries(config), Lake(folder / "var" / "lake")
@@ -135,22 +141,25 @@ def tries(nights: ModuleType, shop: Path, tmp_path_factory: pytest.TempPathFacto
             return pid
 
         found.holder = attempt("before features", signal.SIGSTOP)
-        found.refused = nights.run(nights.command("nightly", "--config", config, "--as-of", nights.LAST_DAY), folder)
+        second = nights.run(nights.command("nightly", "--config", config, "--as-of", nights.LAST_DAY), folder)
+        found.refused = {"exit_code": second.returncode, "output": second.stdout, "errors": second.stderr}
         os.kill(found.holder, signal.SIGKILL)
         for point in POINTS:
             attempt(point, signal.SIGKILL)
         parent.stdin.close()
-    return found
+    (folder / "tries.json").write_text(
+        json.dumps({name: what for name, what in vars(found).items() if name != "config"})
+    )
 
 
 def test_of_two_nights_the_second_is_refused_and_told_whom_to_wait_for(tries):
     assert os.WIFSTOPPED(tries.statuses["before features"])
-    assert tries.refused.returncode == 4
-    assert tries.refused.stderr.count("\n") == 1
-    assert "Traceback" not in tries.refused.stderr + tries.refused.stdout
+    assert tries.refused["exit_code"] == 4
+    assert tries.refused["errors"].count("\n") == 1
+    assert tries.refused["output"] == ""
     expected = rf"locked by pid {tries.holder} since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d"
-    assert re.search(expected, tries.refused.stderr), tries.refused.stderr
-    assert "do: wait for that run to end" in tries.refused.stderr
+    assert re.search(expected, tries.refused["errors"]), tries.refused["errors"]
+    assert "do: wait for that run to end" in tries.refused["errors"]
 
 
 def test_the_next_try_after_a_kill_begins_at_once(tries):
@@ -179,7 +188,7 @@ def test_a_finished_stage_is_never_done_again(tries, nights):
 
 def test_half_a_stage_is_done_again_as_a_whole(tries):
     assert "train" not in tries.worked("after write candidates")
-    assert tries.worked("before score")[0] == "train"
+    assert tries.worked("after promote churn")[0] == "train"
 
 
 def test_readers_see_nothing_before_all_of_it_is_there(tries):

@@ -8,7 +8,7 @@ import pytest
 
 from data.contracts import CONTRACTS
 from pipelines.plan import plan
-from pipelines.publish import files_of
+from pipelines.results import files_of
 
 pytestmark = pytest.mark.slow
 

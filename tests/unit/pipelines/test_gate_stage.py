@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.churn import ChurnModel
-from pipelines.publish import files_of
 from pipelines.registry import recorded
+from pipelines.results import files_of
 from pipelines.tracking import Tracker
 
 pytestmark = pytest.mark.slow

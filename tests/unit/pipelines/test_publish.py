@@ -7,8 +7,8 @@ import openpyxl
 import pyarrow as pa
 import pytest
 
-from pipelines.publish import files_of, is_done, publish, write_report
-from pipelines.results import open_night
+from pipelines.publish import publish, write_report
+from pipelines.results import files_of, is_done, open_night
 from pipelines.run import Run, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker

@@ -12,13 +12,14 @@ import sys
 import warnings
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 
 from data.errors import UserError
+from pipelines.commands.options import DEFAULT, AsOf, Config, Root, console
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,13 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep your regular customers: who leaves, what they are worth, what to offer, what worked, whom to contact.",
 )
-DEFAULT = Path("regulars.toml")
 DEMO_ROOT = Path("var/demo")
-Config = Annotated[Path, typer.Option(help="The configuration.")]
-Root = Annotated[Path | None, typer.Option(help="Folder for everything that a run writes.")]
-AsOf = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Local day at whose midnight knowledge ends; today.")
-]
 
 
 @app.command()
@@ -56,7 +51,7 @@ def serve(config: Config = DEFAULT, root: Root = None) -> None:
     _quieten()
     from pipelines.serve import serve as serve_nights
 
-    serve_nights(config, root, _console())
+    serve_nights(config, root, console())
 
 
 @app.command()
@@ -78,7 +73,7 @@ def ui(root: Root = None) -> None:
     _set_environment(root or DEMO_ROOT)
     from pipelines.serve import open_servers
 
-    open_servers(root or DEMO_ROOT, _console())
+    open_servers(root or DEMO_ROOT, console())
 
 
 def main() -> None:
@@ -102,27 +97,27 @@ def _night(config: Path | None, root: Path | None, day: date | None) -> None:
     def local_day(timezone: str) -> date:
         return day or datetime.now(ZoneInfo(timezone)).date()
 
-    console = _console()
+    terminal = console()
     run = plan(config, root, local_day)
     if is_done(run):
-        console.print(f"Night {run.run_key} of {run.as_of_on} is already published: nothing to do.")
+        terminal.print(f"Night {run.run_key} of {run.as_of_on} is already published: nothing to do.")
     else:
-        _run_flow(config, run, console)
+        _run_flow(config, run, terminal)
     _show(open_night(run.settings, run.run_key), files_of(run.settings, run))
 
 
-def _run_flow(config: Path | None, run: Any, console: Console) -> None:
+def _run_flow(config: Path | None, run: Any, terminal: Console) -> None:
     # Who comes second hears it now, and not after a server was started for him; the flow takes the lock for good.
     with run.lake.lock():
         _set_environment(run.settings.root)
-    console.print(f"Night of {run.as_of_on}, run {run.run_key}")
+    terminal.print(f"Night of {run.as_of_on}, run {run.run_key}")
     from pipelines.nightly import STAGES
     from pipelines.nightly import nightly as flow
     from pipelines.progress import progress
     from pipelines.run import REPORTER
 
     _quieten()
-    with progress(console, len(STAGES)) as reporter:
+    with progress(terminal, len(STAGES)) as reporter:
         token = REPORTER.set(reporter)
         try:
             flow(None if config is None else str(config), str(run.settings.root), run.as_of_on)
@@ -133,11 +128,7 @@ def _run_flow(config: Path | None, run: Any, console: Console) -> None:
 def _show(night: Any, files: dict[str, Path]) -> None:
     from pipelines.report.summary import show
 
-    show(night, files, _console())
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=120)
+    show(night, files, console())
 
 
 def _quieten() -> None:

@@ -192,6 +192,11 @@ class Contract:
         Integer column whose sum is reconciled with the count of rows; null where there is none.
     derived
         SQL of the columns that are derived when a row is accepted.
+    key
+        Columns that say what a row is about: a later delivery of the same key takes the place of the earlier row.
+    time
+        Column that says when a row happened, which the first load takes for ``known_at`` too; null for a table of
+        things and not of events.
     """
 
     name: str
@@ -202,6 +207,8 @@ class Contract:
     rejects: tuple[Reject, ...]
     total: str | None = None
     derived: Mapping[str, Callable[[Delivery], str]] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    time: str | None = None
 
 
 @dataclass(frozen=True)

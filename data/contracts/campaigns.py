@@ -45,4 +45,5 @@ CAMPAIGNS = Contract(
         Reject("campaign ends before it starts", {"campaign_id": "K3", "ends_on": "2024-02-29"}),
         Reject("negative cost of a contact", {"campaign_id": "K3", "cost_per_contact_cents": "-50"}),
     ),
+    key=("campaign_id",),
 )

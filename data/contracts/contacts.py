@@ -62,4 +62,6 @@ CONTACTS = Contract(
         Reject("contacted before assigned", {"customer_id": "C2", "contacted_at": "2024-02-28 08:00:00"}),
         Reject("control was contacted", {"customer_id": "C2", "arm": "control"}),
     ),
+    key=("campaign_id", "customer_id"),
+    time="assigned_at",
 )

@@ -42,4 +42,5 @@ CUSTOMERS = Contract(
         Reject("first_seen_on is not a date", {"customer_id": "C3", "first_seen_on": "05.01.2023"}),
         Reject("first seen in the future", {"customer_id": "C3", "first_seen_on": "2030-01-01"}),
     ),
+    key=("customer_id",),
 )

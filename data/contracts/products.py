@@ -44,4 +44,5 @@ PRODUCTS = Contract(
         Reject("negative unit cost", {"product_id": "P3", "unit_cost_cents": "-1"}),
         Reject("unit cost above list price", {"product_id": "P3", "unit_cost_cents": "200"}),
     ),
+    key=("product_id",),
 )

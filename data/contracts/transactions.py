@@ -146,4 +146,6 @@ TRANSACTIONS = Contract(
     ),
     total="amount_cents",
     derived={"known_at": _known_at, "local_time": _local_time},
+    key=("order_id", "product_id"),
+    time="event_time",
 )

@@ -1,0 +1,1 @@
+"""Identity: who is who among customers, decided by rules and people, with a log."""

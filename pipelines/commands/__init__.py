@@ -1,0 +1,1 @@
+"""The commands of ``regulars`` by topic; ``pipelines.cli`` puts them together."""

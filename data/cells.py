@@ -6,11 +6,21 @@ cell of a contract column is null.
 """
 # ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 
-from data.contracts.base import Column, Contract, Delivery, DType, ExpectationResult, Rows, Severity, quoted
+from data.contracts.base import (
+    Column,
+    Contract,
+    Delivery,
+    DType,
+    ExpectationResult,
+    Rows,
+    Severity,
+    literal,
+    quoted,
+)
 from data.errors import ContractError
 
 _SQL_TYPES = {
@@ -38,8 +48,13 @@ _READABLE = {
     DType.FLAG: _WHOLE | {"BOOLEAN"},
 }
 
-# DuckDB's own cast would round 12.5 to an integer, drop the offset of an instant, and cut the time off a date.
+# DuckDB's own cast would round 12.5 to an integer, drop the offset of an instant, and cut the time off a date. It knows
+# no blanks around a flag, and which words it takes for one may change.
 _FROM_TEXT = {
+    DType.FLAG: (
+        "CASE WHEN lower(trim({0})) IN ('yes', 'y', 'true', 't', '1') THEN true "
+        "WHEN lower(trim({0})) IN ('no', 'n', 'false', 'f', '0') THEN false END"
+    ),
     DType.INTEGER: r"CASE WHEN regexp_full_match({0}, '\s*[+-]?\d+\s*') THEN TRY_CAST({0} AS BIGINT) END",
     DType.NUMBER: "CASE WHEN isfinite(TRY_CAST({0} AS DOUBLE)) THEN TRY_CAST({0} AS DOUBLE) END",
     DType.DATE: r"CASE WHEN regexp_full_match({0}, '\s*\d+-\d+-\d+\s*') THEN TRY_CAST({0} AS DATE) END",
@@ -116,10 +131,38 @@ def distinct(connection: duckdb.DuckDBPyConnection, contract: Contract, staged: 
     return Rows(view, staged.delivery, staged.cells, staged.texts)
 
 
+def leave_out(connection: duckdb.DuckDBPyConnection, staged: Rows, row_ids: Collection[str]) -> None:
+    """Count the rows that came in again repaired as copies, which they are of their repaired form.
+
+    Where a delivery is read anew they would otherwise be quarantined anew. Rows in stay accepted + quarantined +
+    duplicates, and so does the money.
+    """
+    if row_ids and staged.copies:
+        delivered = ", ".join(f"{quoted(name)} := {quoted(cell)}" for name, cell in staged.cells.items())
+        row_id = f"md5(CAST(to_json(struct_pack({delivered})) AS VARCHAR))"
+        connection.execute(
+            f"INSERT INTO {quoted(staged.copies)} SELECT rowid FROM {quoted(staged.table)} "
+            f"WHERE {row_id} IN {literal(tuple(sorted(row_ids)))} "
+            f"AND rowid NOT IN (SELECT copy FROM {quoted(staged.copies)})"
+        )
+
+
 def check_delivered(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: str
+    connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: str, known: Sequence[str] = ()
 ) -> list[ExpectationResult]:
     """Return the results for the columns of a delivery: none missing, all of types that can be read.
+
+    Parameters
+    ----------
+    connection
+        Where the raw table is.
+    contract
+        What it should be.
+    raw_table
+        Its name.
+    known
+        Its columns in the last delivery: one that is new, and one that is gone although no row needs it, are warned of.
+        Their order means nothing. None leaves that unchecked.
 
     Raises
     ------
@@ -143,10 +186,34 @@ def check_delivered(
             "map another column of the source, or deliver this one as text",
         )
     n_columns = len(contract.columns)
-    return [
+    kept = [
         ExpectationResult(contract.name, name, Severity.CRITICAL, n_columns, 0, is_passed=True)
         for name in ("missing column", "column of a wrong type")
     ]
+    return kept + _changes(contract, tuple(delivered), known)
+
+
+def _changes(contract: Contract, delivered: Sequence[str], known: Sequence[str]) -> list[ExpectationResult]:
+    """Return the results for the columns against those of the last delivery."""
+    found = {
+        "new column": [name for name in delivered if name not in known],
+        "vanished column": [name for name in known if name not in delivered],
+    }
+    return [
+        ExpectationResult(
+            contract.name, name, Severity.WARNING, len(known), len(columns), not columns, ", ".join(columns)
+        )
+        if known
+        else ExpectationResult(
+            contract.name, name, Severity.WARNING, 0, 0, is_passed=True, detail="not checked: no earlier delivery"
+        )
+        for name, columns in found.items()
+    ]
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, raw_table: str) -> tuple[str, ...]:
+    """Return the columns of a raw table, for ``Delivery.known_columns`` of the next delivery."""
+    return tuple(_described(connection, raw_table))
 
 
 def _described(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

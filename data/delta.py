@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,13 +83,14 @@ def files(table: DeltaTable, folder: Path, as_of: datetime | None = None) -> lis
     low, high = (
         actions[name].to_pylist() if name in actions.column_names else nothing for name in ("min.as_of", "max.as_of")
     )
-    # A version whose slices are not told apart keeps the order of its parts.
+    # A version whose slices are not told apart keeps the order of its commits, and of the parts of each.
+    written = actions["modification_time"].to_pylist()
     found = sorted(
-        ("" if first is None else first.isoformat(), path)
-        for first, last, path in zip(low, high, actions["path"].to_pylist(), strict=True)
+        ("" if first is None else first.isoformat(), 0 if first else at, path)
+        for first, last, at, path in zip(low, high, written, actions["path"].to_pylist(), strict=True)
         if as_of is None or first is None or last is None or (first - as_of <= _BLUR and as_of - last <= _BLUR)
     )
-    paths = [folder / path for _, path in found]
+    paths = [folder / path for *_, path in found]
     if gone := [path.name for path in paths if not path.exists()]:
         raise LakeError(
             f"{_label(folder, table.version())} misses {len(gone)} of {len(paths)} files, {gone[0]} first",
@@ -140,6 +141,20 @@ def write(folder: Path, data: Data, as_of: datetime | None, metadata: Mapping[st
     return _commit(folder, table, data, "overwrite", metadata, schema_mode="merge", predicate=predicate)
 
 
+def write_parts(folder: Path, parts: Iterable[pa.Table], metadata: Mapping[str, str]) -> int:
+    """Replace the table by parts, each in a commit of its own, and return the version that holds them all.
+
+    Only the last commit has the metadata. At least one part must come, if without rows.
+    """
+    version, held = None, None
+    for part in parts:
+        if held is not None:
+            version = write(folder, held, None, {}) if version is None else extend(folder, held, version, {})
+        held = part
+    assert held is not None, f"no part of {folder.name}"
+    return write(folder, held, None, metadata) if version is None else extend(folder, held, version, metadata)
+
+
 def append(folder: Path, data: pa.Table, after: int | None, metadata: Mapping[str, str]) -> int:
     """Append rows as the version that follows ``after`` (None: the table is new), and no other.
 
@@ -151,6 +166,27 @@ def append(folder: Path, data: pa.Table, after: int | None, metadata: Mapping[st
     if after is None:
         return _commit(folder, folder, data, "error", metadata)
     return _commit(folder, open_table(folder, after), data, "append", metadata)
+
+
+def extend(folder: Path, data: pa.Table, after: int, metadata: Mapping[str, str]) -> int:
+    """Append rows to a version and return the version that holds both; columns that one side lacks are null there.
+
+    Where the table has gone on since, the version is brought back first: what was written meanwhile, by runs that were
+    never published, stays in the history.
+
+    Raises
+    ------
+    LakeError
+        If another writer wrote at the same time, a column changes its type, or the rows cannot be stored.
+    """
+    then, table = schema(open_table(folder, after)), open_table(folder)
+    _check_names(folder, data.schema.names, then.names)
+    _check_types(folder, data.schema, then)
+    if int(table.version()) != after:
+        with _explained(folder, "write", "room for the new version", "free space and run the same command again"):
+            table.restore(after)
+        _make_private(table, folder)
+    return _commit(folder, table, data.combine_chunks(), "append", metadata, schema_mode="merge")
 
 
 def commits(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:

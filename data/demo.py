@@ -152,6 +152,10 @@ _QUERIES = {
 }
 
 
+TABLES = tuple(_QUERIES)
+"""Names of the contracts whose raw tables the package brings."""
+
+
 def raw_tables() -> dict[str, pa.Table]:
     """Return customers, products, transactions, campaigns and contacts of Complete Journey.
 

@@ -1,7 +1,7 @@
 """The lake: tables with all their versions under one root, and the manifest that publishes many of them at once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -114,6 +114,20 @@ class Lake:
         """
         return delta.write(self._folder(table), data, _naive(as_of), {FINGERPRINT: fingerprint})
 
+    def write_parts(self, table: str, parts: Iterable[pa.Table], *, fingerprint: str) -> int:
+        """Replace a table by parts that together may be larger than memory, and return the new version.
+
+        Only the last part has the fingerprint, so that ``find`` never sees half of them.
+        """
+        return delta.write_parts(self._folder(table), parts, {FINGERPRINT: fingerprint})
+
+    def append(self, table: str, rows: pa.Table, *, after: int, fingerprint: str) -> int:
+        """Add rows to a version of a table and return the new version; what was written since then is left out.
+
+        Columns that only one side has are null on the other.
+        """
+        return delta.extend(self._folder(table), rows, after, {FINGERPRINT: fingerprint})
+
     def find(self, table: str, fingerprint: str) -> int | None:
         """Return the newest version that was written with a fingerprint and can still be read, or None.
 
@@ -192,10 +206,13 @@ class Lake:
 
     def snapshot(self, run_key: str | None = None) -> Snapshot | None:
         """Return the newest snapshot, or the newest of a run; None where nothing was published."""
+        return next((one for one in reversed(self.snapshots()) if run_key in {None, one.run_key}), None)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return every snapshot, in the order of publication."""
         if not self.has(SNAPSHOTS):
-            return None
-        rows = self.read(SNAPSHOTS).sort_by([("sequence", "descending")]).to_pylist()
-        return next((_from_row(row) for row in rows if run_key in {None, row["run_key"]}), None)
+            return []
+        return [_from_row(row) for row in self.read(SNAPSHOTS).sort_by("sequence").to_pylist()]
 
     def published(self, table: str, snapshot: Snapshot | None = None) -> pa.Table:
         """Read a table as a snapshot has it, by default the newest."""

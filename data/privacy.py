@@ -32,7 +32,8 @@ def consented(
     customer_ids
         The customers, in any order, repeated or not.
     consents
-        Statements with customer_id, purpose, is_granted and event_time; None where the company keeps none.
+        Statements with customer_id, purpose, is_granted, event_time and, where they came later, known_at; None where
+        the company keeps none.
     purpose
         What for, such as 'marketing'.
     as_of
@@ -64,10 +65,31 @@ def consented(
     return np.fromiter((granted.get(customer, False) for customer in customer_ids), np.bool_, len(customer_ids))
 
 
+def objected(
+    customer_ids: Sequence[str], consents: pa.Table | None, purpose: str, as_of: datetime
+) -> npt.NDArray[np.bool_]:
+    """Return for each customer whether their newest statement on a purpose before ``as_of`` refuses it.
+
+    Who said nothing has not objected. The rules of time are those of ``consented``.
+
+    Examples
+    --------
+    >>> said = {"customer_id": ["a"], "purpose": ["profiling"], "is_granted": [False]}
+    >>> said |= {"event_time": [datetime(2024, 1, 1)]}
+    >>> objected(["a", "b"], pa.table(said), "profiling", datetime(2024, 2, 1)).tolist()
+    [True, False]
+    """
+    granted = {} if consents is None else _newest(consents, purpose, as_of)
+    return np.fromiter((not granted.get(customer, True) for customer in customer_ids), np.bool_, len(customer_ids))
+
+
 def _newest(consents: pa.Table, purpose: str, as_of: datetime) -> dict[str, bool]:
     """Return the answer in force of every customer who gave one."""
     until = pa.scalar(as_of, pa.timestamp("us"))
     said = consents.filter((pc.field("purpose") == purpose) & (pc.field("event_time") < until))
+    if "known_at" in said.column_names:
+        # A statement that reached the company later could not be heeded earlier.
+        said = said.filter(pc.coalesce(pc.field("known_at"), pc.field("event_time")) < until)
     last = said.group_by("customer_id").aggregate([("event_time", "max")])
     newest = said.join(last, "customer_id").filter(pc.field("event_time") == pc.field("event_time_max"))
     is_granted = pc.fill_null(newest["is_granted"], False)

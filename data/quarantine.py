@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from data.cells import ROW, check_delivered, distinct, stage
+from data.cells import ROW, check_delivered, distinct, leave_out, stage
 from data.contracts import CONTRACTS
 from data.contracts.base import Contract, Delivery, ExpectationResult, Rows, Severity, literal, quoted
 from data.contracts.rules import rules
 from data.engine import enough_room
-from data.validation import is_checked, stop_if_broken, validate
+from data.validation import Seen, is_checked, stop_if_broken, validate
 
 
 class ReconciliationError(RuntimeError):
@@ -26,7 +26,8 @@ class ReconciliationError(RuntimeError):
 class Reconciliation:
     """Where the rows of a delivery went, and the sum of the contract's total column on each way.
 
-    The sums are in the column's unit, of the cells that read as its type; null for a contract without a total.
+    Refused are rows that may not be kept: of customers who were erased, or older than the company keeps such rows. The
+    sums are in the column's unit, of the cells that read as its type; null for a contract without a total.
     """
 
     table_name: str
@@ -38,6 +39,8 @@ class Reconciliation:
     accepted_total: int | None = None
     quarantined_total: int | None = None
     duplicates_total: int | None = None
+    n_refused: int = 0
+    refused_total: int | None = None
 
     def check(self) -> "Reconciliation":
         """Return itself if every row, and all of the total, is accounted for.
@@ -52,8 +55,8 @@ class Reconciliation:
         >>> Reconciliation("customers", 10, 7, 2, 1).check().n_accepted
         7
         """
-        n_found = self.n_accepted + self.n_quarantined + self.n_duplicates
-        totals = (self.accepted_total, self.quarantined_total, self.duplicates_total)
+        n_found = self.n_accepted + self.n_quarantined + self.n_duplicates + self.n_refused
+        totals = (self.accepted_total, self.quarantined_total, self.duplicates_total, self.refused_total)
         found = sum(total for total in totals if total is not None)
         if n_found != self.n_rows or (self.rows_total is not None and found != self.rows_total):
             raise ReconciliationError(f"not accounted for: {self}, found {n_found} rows and a total of {found}")
@@ -63,12 +66,13 @@ class Reconciliation:
         rows = (
             f"{self.table_name}: {self.n_rows:,} rows = {self.n_accepted:,} accepted + {self.n_quarantined:,} "
             f"quarantined + {self.n_duplicates:,} duplicates"
+            + (f" + {self.n_refused:,} refused" if self.n_refused else "")
         )
         if self.rows_total is None:
             return rows
         return (
             f"{rows}; total {self.rows_total:,} = {self.accepted_total:,} + {self.quarantined_total:,} + "
-            f"{self.duplicates_total:,}"
+            f"{self.duplicates_total:,}" + (f" + {self.refused_total:,}" if self.refused_total else "")
         )
 
 
@@ -82,7 +86,13 @@ class Admission:
     results: tuple[ExpectationResult, ...]
 
 
-def admit(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: str, delivery: Delivery) -> Admission:
+def admit(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    raw_table: str,
+    delivery: Delivery,
+    seen: Seen | None = None,
+) -> Admission:
     """Type, validate, label, split and reconcile one raw table.
 
     Parameters
@@ -112,11 +122,12 @@ def admit(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: 
     ReconciliationError
         A row is lost.
     """
-    results = check_delivered(connection, contract, raw_table)
+    results = check_delivered(connection, contract, raw_table, delivery.known_columns.get(contract.name, ()))
     with enough_room():
         staged = stage(connection, contract, raw_table, delivery)
+        leave_out(connection, staged, delivery.repaired.get(contract.name, ()))
         rows = distinct(connection, contract, staged)
-        results += _checked(connection, contract, staged, rows)
+        results += _checked(connection, contract, staged, rows, seen)
         stop_if_broken(results)
         accepted, quarantine, reconciliation = split(connection, contract, raw_table, staged, rows)
         results.append(_share_of_rejects(connection, quarantine, reconciliation, delivery))
@@ -125,30 +136,54 @@ def admit(connection: duckdb.DuckDBPyConnection, contract: Contract, raw_table: 
 
 
 def _checked(
-    connection: duckdb.DuckDBPyConnection, contract: Contract, staged: Rows, rows: Rows
+    connection: duckdb.DuckDBPyConnection, contract: Contract, staged: Rows, rows: Rows, seen: Seen | None
 ) -> list[ExpectationResult]:
     """Run the rules about copies over all rows, and the others over those that are none."""
+    if contract.name in staged.delivery.absent:
+        return [
+            ExpectationResult(contract.name, rule.name, rule.severity, 0, 0, is_passed=True, detail="not delivered")
+            for rule in rules(contract)
+        ]
     about_copies = [rule for rule in rules(contract) if rule.is_about_copies]
     about_rows = [rule for rule in rules(contract) if not rule.is_about_copies]
     return [
-        *validate(connection, contract, about_copies, staged),
-        *validate(connection, contract, about_rows, rows),
+        *validate(connection, contract, about_copies, staged, seen),
+        *validate(connection, contract, about_rows, rows, seen),
     ]
 
 
 def admit_all(
-    connection: duckdb.DuckDBPyConnection, raw_tables: Mapping[str, str], delivery: Delivery
+    connection: duckdb.DuckDBPyConnection,
+    raw_tables: Mapping[str, str],
+    delivery: Delivery,
+    seen: Seen | None = None,
 ) -> dict[str, Admission]:
     """Admit raw tables, given by the names of their contracts, parents first.
 
-    References are checked against the accepted parents of the same delivery, over those that ``delivery`` names.
+    References are checked against what ``delivery`` names as known and what this delivery brings together. A parent of
+    which neither has a row is a table that the company does not keep: references to it stay unchecked.
     """
     admissions: dict[str, Admission] = {}
+    parents = dict(delivery.parents)
     for name, contract in CONTRACTS.items():
         if name in raw_tables:
-            parents = {**delivery.parents, **{parent: one.accepted for parent, one in admissions.items()}}
-            admissions[name] = admit(connection, contract, raw_tables[name], replace(delivery, parents=parents))
+            admissions[name] = admit(connection, contract, raw_tables[name], replace(delivery, parents=parents), seen)
+            if admissions[name].reconciliation.n_rows:
+                parents[name] = _known_by_now(connection, contract, admissions[name].accepted, parents.get(name))
     return admissions
+
+
+def _known_by_now(connection: duckdb.DuckDBPyConnection, contract: Contract, accepted: str, earlier: str | None) -> str:
+    """Return the accepted table, or a view of the keys of it and of an earlier one."""
+    if earlier is None:
+        return accepted
+    named = [column.name for column in contract.columns if column.name in contract.key]
+    view, key = f"{contract.name}__known", ", ".join(map(quoted, named))
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {quoted(view)} AS "
+        f"SELECT {key} FROM {quoted(accepted)} UNION ALL SELECT {key} FROM {quoted(earlier)}"
+    )
+    return view
 
 
 def split(

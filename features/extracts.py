@@ -5,6 +5,8 @@ from datetime import datetime
 
 import ibis
 
+from features.views import gone_at
+
 
 def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
     """Return which categories each order held: order_id, customer_id, category, event_time (first line), amount_cents.
@@ -62,4 +64,5 @@ def first_event(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table
 def _known(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
     lines = tables["transactions"]
     instant = ibis.literal(as_of, type="timestamp(6)")
-    return lines.filter(lines.event_time < instant, lines.known_at < instant)
+    holds = gone_at(lines).isnull() | (gone_at(lines) >= instant)
+    return lines.filter(lines.event_time < instant, lines.known_at < instant, holds)

@@ -56,7 +56,9 @@ def labels(
     """
     windows = _windows(as_ofs, timezone, horizon_days, gap_days, observed_until)
     history = History.at(tables, as_ofs, timezone)
-    lines = history.lines.filter(history.lines.known_at < ibis.literal(observed_until, type="timestamp(6)"))
+    until = ibis.literal(observed_until, type="timestamp(6)")
+    lines = history.lines
+    lines = lines.filter(lines.known_at < until, lines.gone_at.isnull() | (lines.gone_at >= until))
     inside = (lines.event_time >= windows.starts_at) & (lines.event_time < windows.ends_at)
     rows = lines.join(windows, inside)
     done = rows.group_by(*KEYS).aggregate(

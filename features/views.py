@@ -1,6 +1,7 @@
 """The shared scans: what was known of each customer at each ``as_of``, one table per kind of thing.
 
-A line counts at ``as_of`` when ``event_time < as_of`` and ``known_at < as_of``, both half-open. ``age_days`` is the
+A line counts at ``as_of`` when ``event_time < as_of`` and ``known_at < as_of``, both half-open, and no correction that
+replaced it was known: ``replaced_at`` is null or not before ``as_of``. ``age_days`` is the
 number of local calendar days from the day of the event to the day of ``as_of``: at a local midnight, yesterday is 1.
 Lines without a customer are left out. Every line is read once and rolled up before it is repeated for each ``as_of``,
 by the instant ``ready_at`` from which it may be used, so the roll-up does not depend on ``as_of`` and stays exact.
@@ -76,14 +77,18 @@ class History:
         return self.tables[name]
 
     def known(self, rows: ibis.Table) -> ibis.Table:
-        """Return the rows once for each ``as_of`` after their ``ready_at``.
+        """Return the rows once for each ``as_of`` after their ``ready_at`` and not after their ``gone_at``.
 
         Parameters
         ----------
         rows
-            A table with the instant ``ready_at``.
+            A table with the instant ``ready_at``, and perhaps ``gone_at``: from then on another row holds; null where
+            none does.
         """
-        return rows.join(self.as_ofs, rows.ready_at < self.as_ofs.as_of)
+        is_known = rows.ready_at < self.as_ofs.as_of
+        if "gone_at" not in rows.columns:
+            return rows.join(self.as_ofs, is_known)
+        return rows.join(self.as_ofs, is_known & (rows.gone_at.isnull() | (rows.gone_at >= self.as_ofs.as_of)))
 
     @cached_property
     def lines(self) -> ibis.Table:
@@ -93,6 +98,7 @@ class History:
         return lines.mutate(
             local_on=lines.local_time.date(),
             ready_at=ibis.greatest(lines.event_time, lines.known_at),
+            gone_at=gone_at(lines),
             is_sold=(lines.quantity > 0).fill_null(False),
             is_returned=(lines.quantity < 0).fill_null(False),
             discount_cents=lines.discount_cents.fill_null(0),
@@ -104,7 +110,7 @@ class History:
         """Parts of orders: what became usable of one order at one instant on one local day."""
         lines = self.lines
         paid_cents = lines.amount_cents + lines.discount_cents + lines.coupon_cents
-        return lines.group_by("customer_id", "order_id", "local_on", "ready_at").aggregate(
+        return lines.group_by("customer_id", "order_id", "local_on", "ready_at", "gone_at").aggregate(
             ordered_at=lines.local_time.min(),
             store_id=lines.store_id.min(),
             n_sold=lines.is_sold.sum(),
@@ -178,7 +184,7 @@ def categories(history: History) -> ibis.Table:
     products = products.group_by("product_id").aggregate(category=products.category.max())
     lines = history.lines
     lines = lines.filter(lines.is_sold).join(products.filter(products.category.notnull()), "product_id")
-    rows = history.known(lines.select("customer_id", "category", "local_on", "ready_at"))
+    rows = history.known(lines.select("customer_id", "category", "local_on", "ready_at", "gone_at"))
     rows = rows.mutate(age_days=_age(rows))
     rows = rows.filter(rows.age_days <= CATEGORY_LOOKBACK_DAYS)
     return rows.group_by(*KEYS, "category").aggregate(last_age_days=rows.age_days.min(), n_sold=rows.count())
@@ -206,6 +212,11 @@ def contacts(history: History) -> ibis.Table:
         age_days=elapsed // DAY_MICROSECONDS,
         is_running=(rows.last_on >= rows.as_of_on).fill_null(False),
     )
+
+
+def gone_at(lines: ibis.Table) -> ibis.Value:
+    """Return the instant from which a line no longer holds; null where it still does, or nothing was ever replaced."""
+    return lines.replaced_at if "replaced_at" in lines.columns else ibis.null("timestamp(6)")
 
 
 def _age(rows: ibis.Table) -> ibis.Value:

@@ -14,7 +14,6 @@ from models.offers import plan_offers
 from models.rules import RuleReport, mine_rules
 from models.trials import OfferReport
 from pipelines.frames import to_table
-from pipelines.ingest import ACCEPTED
 from pipelines.run import Run, Versions
 from pipelines.train import read_horizon
 
@@ -27,7 +26,7 @@ def sell_together(run: Run, versions: Versions) -> dict[str, int]:
 
 
 def _mined(run: Run, versions: Versions) -> dict[str, pa.Table]:
-    tables = run.tables({name: versions[name] for name in ACCEPTED})
+    tables = run.people(versions)
     lines = basket_lines(tables, run.as_of).to_pyarrow().to_pandas()
     settings = run.settings.baskets
     first_at = lines["event_time"].min() if len(lines) else pd.Timestamp(run.as_of)

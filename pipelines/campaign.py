@@ -15,7 +15,6 @@ from features.registry import FEATURES
 from models.campaign import Campaign, judge
 from models.verdict import Verdict, verdicts_frame
 from pipelines.frames import to_table
-from pipelines.ingest import ACCEPTED
 from pipelines.run import Run, Versions, local_midnight
 
 
@@ -42,9 +41,9 @@ def judge_campaigns(run: Run, versions: Versions) -> dict[str, int]:
 
 
 def _judged(run: Run, versions: Versions) -> pa.Table:
-    tables = run.tables({name: versions[name] for name in ACCEPTED})
+    tables = run.people(versions)
     windows = _windows(run, run.frame("campaigns", versions, sliced=False).to_pandas())
-    contacts = run.frame("contacts", versions, sliced=False).to_pandas()
+    contacts = tables["contacts"].to_pyarrow().to_pandas()
     seen = _seen(run, tables, windows) if windows else pd.DataFrame()
     judged = (_verdict(run, window, contacts, seen) for window in windows)
     verdicts = [verdict for verdict in judged if verdict is not None]

@@ -19,7 +19,11 @@ import typer
 from rich.console import Console
 
 from data.errors import UserError
+from pipelines.commands import identities, quarantine
+from pipelines.commands.check import check
+from pipelines.commands.init import init
 from pipelines.commands.options import DEFAULT, AsOf, Config, Root, console
+from pipelines.commands.privacy import access, erase
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,6 +80,14 @@ def ui(root: Root = None) -> None:
     open_servers(root or DEMO_ROOT, console())
 
 
+app.command()(init)
+app.command()(check)
+app.command()(erase)
+app.command()(access)
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(identities.app, name="identities")
+
+
 def main() -> None:
     """Run the command and turn user errors into one line and an exit code."""
     os.umask(0o077)  # customers' data: nobody else reads what a run writes
@@ -94,11 +106,11 @@ def _night(config: Path | None, root: Path | None, day: date | None) -> None:
     from pipelines.plan import plan
     from pipelines.results import files_of, is_done, open_night
 
-    def local_day(timezone: str) -> date:
-        return day or datetime.now(ZoneInfo(timezone)).date()
+    def today(timezone: str) -> date:
+        return datetime.now(ZoneInfo(timezone)).date()
 
     terminal = console()
-    run = plan(config, root, local_day)
+    run = plan(config, root, lambda timezone: day or today(timezone), today)
     if is_done(run):
         terminal.print(f"Night {run.run_key} of {run.as_of_on} is already published: nothing to do.")
     else:

@@ -3,11 +3,11 @@
 import pandas as pd
 import pyarrow as pa
 
-from data.privacy import consented
 from models.decisions import Policy, decide
 from models.holdout import assign
+from pipelines.consent import TABLE as CONSENTS
+from pipelines.consent import contactable, statements
 from pipelines.frames import to_table
-from pipelines.plan import MARKETING
 from pipelines.run import Run, Versions
 
 
@@ -22,8 +22,8 @@ def _decided(run: Run, versions: Versions) -> pa.Table:
     customers = run.frame("customers", versions, sliced=False).to_pandas().set_index("customer_id")
     share = settings.decisions.holdout_share
     arms = assign(scores["customer_id"], settings.decisions.holdout_salt, {"holdout": share, "action": 1 - share})
-    assumed = frozenset(settings.decisions.assumed_consent)
-    allowed = consented(scores["customer_id"], None, MARKETING, run.as_of, assumed)
+    said = statements(settings, run.lake, versions[CONSENTS]) if CONSENTS in versions else None
+    allowed = contactable(settings, said, scores["customer_id"], run.as_of)
     policy = Policy(
         n_contacts=settings.decisions.max_contacts,
         cost_per_contact_cents=settings.money.cost_per_contact_cents,

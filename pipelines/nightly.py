@@ -22,6 +22,8 @@ from data.errors import UserError
 from pipelines.baskets import sell_together
 from pipelines.campaign import judge_campaigns
 from pipelines.decide import decide_actions
+from pipelines.erase import resume
+from pipelines.identify import identify
 from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
@@ -33,7 +35,19 @@ from pipelines.score import score
 from pipelines.tracking import Tracker
 from pipelines.train import train
 
-STAGES = ("validate", "features", "train", "gate", "score", "baskets", "campaigns", "decide", "publish", "report")
+STAGES = (
+    "validate",
+    "identify",
+    "features",
+    "train",
+    "gate",
+    "score",
+    "baskets",
+    "campaigns",
+    "decide",
+    "publish",
+    "report",
+)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -61,6 +75,7 @@ def _task(function: Any, name: str, *, touches_world: bool = False) -> Any:
 
 
 _validate = _task(ingest, "validate", touches_world=True)
+_identify = _task(identify, "identify")
 _features = _task(observe, "features")
 _train = _task(train, "train", touches_world=True)
 _gate = _task(judge, "gate", touches_world=True)
@@ -87,8 +102,9 @@ def nightly(config: str | None = None, root: str | None = None, as_of: date | st
         day on which the run was scheduled.
     """
     day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    run = plan(config, root, _scheduled_on if day is None else lambda _: day)
+    run = plan(config, root, _scheduled_on if day is None else lambda _: day, _scheduled_on)
     with run.lake.lock():
+        resume(run.settings)
         if not is_done(run):
             _night(run)
     return run.run_key
@@ -111,6 +127,7 @@ def _night(run: Run) -> None:
 
 def _published(run: Run, tracker: Tracker, run_id: str) -> None:
     versions: dict[str, int] = _validate(run, open_source(run.settings))
+    versions |= _identify(run, versions)
     versions |= _features(run, versions)
     versions |= _train(run, versions, tracker, run_id)
     versions |= _gate(run, versions, tracker, run_id)

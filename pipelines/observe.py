@@ -17,7 +17,6 @@ from features.matrix import feature_matrix, to_arrow
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
 from pipelines.frames import INSTANT, to_table, with_as_of
-from pipelines.ingest import ACCEPTED
 from pipelines.run import Run, Versions
 
 TABLES = ("observations", "training_observations", "horizons", "purchase_gaps", "base_rates", "sales_by_month")
@@ -67,7 +66,7 @@ def observe(run: Run, versions: Versions) -> dict[str, int]:
 
 
 def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
-    tables = run.tables({name: versions[name] for name in ACCEPTED})
+    tables = run.people(versions)
     timezone = run.settings.company.timezone
     first_at: datetime = first_event(tables, run.as_of).to_pyarrow()["first_at"][0].as_py()
     choice = _horizon(run, tables, first_at)

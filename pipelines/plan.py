@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 
 from data.demo import AS_OF
+from data.identity.masters import decided_by_people, read_log
+from data.lake import Lake
 from data.privacy import consented
-from data.sources import DemoSource, FilesSource, ParquetSource, Source
+from data.readmission import pieces
+from data.sources import DemoSource, FilesSource, ParquetSource, Source, digest
+from data.tombstones import tombstones_digest
+from pipelines.consent import MARKETING, keeps_consents
 from pipelines.run import REPORTER, Run, local_midnight
 from pipelines.settings import Settings
-
-MARKETING = "marketing"
-"""The purpose that customers are contacted for."""
 
 Day = Callable[[str], date]
 """Function from an IANA zone to the local day of a run."""
@@ -31,7 +34,7 @@ def read_settings(config: str | Path | None, root: str | Path | None = None) -> 
     return settings if root is None else settings.model_copy(update={"root": Path(root)})
 
 
-def plan(config: str | Path | None, root: str | Path | None, day: Day) -> Run:
+def plan(config: str | Path | None, root: str | Path | None, day: Day, today: Day | None = None) -> Run:
     """Return the run of a local day.
 
     Parameters
@@ -40,6 +43,8 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day) -> Run:
         As in ``read_settings``.
     day
         Asked for the local day at whose midnight knowledge ends; the demo has its own, the end of its data.
+    today
+        Asked for the local day on which the run begins; null for the day of ``as_of``.
 
     Raises
     ------
@@ -51,9 +56,22 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day) -> Run:
     timezone = settings.company.timezone
     is_demo = settings.sources is None and settings.source.kind == "demo"
     as_of = AS_OF if is_demo else local_midnight(day(timezone), timezone)
-    # Said now and not when the night is nearly over: there is no table of consents yet, so the settings must speak.
-    consented([], None, MARKETING, as_of, frozenset(settings.decisions.assumed_consent))
-    return Run(settings, as_of, open_source(settings).digest(), REPORTER.get())
+    if not keeps_consents(settings):
+        # Said now and not when the night is nearly over.
+        consented([], None, MARKETING, as_of, frozenset(settings.decisions.assumed_consent))
+    today_on = None if today is None else today(timezone)
+    return Run(settings, as_of, _inputs(settings), REPORTER.get(), today_on=today_on)
+
+
+def _inputs(settings: Settings) -> str:
+    """Return a digest of all that a night takes in: the source, and what people decided since."""
+    parts = [digest(open_source(settings)), tombstones_digest(settings.root)]
+    if settings.lake_root.exists():
+        lake = Lake(settings.lake_root)
+        parts += [piece.digest for piece in pieces(lake)]
+        parts.append(decided_by_people(read_log(lake)))
+    known = [part for part in parts if part]
+    return known[0] if len(known) == 1 else sha256("\n".join(known).encode()).hexdigest()
 
 
 def open_source(settings: Settings) -> Source:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from data.lake import Snapshot
+from pipelines.consent import for_contacts
 from pipelines.plots import draw_plots
 from pipelines.report.night import Night
 from pipelines.report.page import page
@@ -60,10 +61,12 @@ def write_report(settings: Settings, night: Night, tracker: Tracker | None = Non
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     drafts = {name: folder / file.name for name, file in files.items()}
     drafts["report"].write_text(page(night), encoding="utf-8")
-    write_workbook(night, drafts["actions"])
+    # People work from this file, and pass it on.
+    write_workbook(for_contacts(settings, night), drafts["actions"])
     if tracker is not None:
         _log_night(tracker, night, list(drafts.values()))
     for name, draft in drafts.items():
+        draft.chmod(0o600)
         draft.replace(files[name])
     folder.rmdir()
     return files

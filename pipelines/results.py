@@ -8,14 +8,20 @@ import pandas as pd
 
 from data.errors import LakeError
 from data.lake import Lake, Snapshot
+from pipelines.consent import without_withdrawn
 from pipelines.report.night import Night
 from pipelines.run import Run
 from pipelines.settings import Settings
 
 
+def folder_of(settings: Settings, night: Night | Run) -> Path:
+    """Return where the files of a night are: a folder named by date and key."""
+    return settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
+
+
 def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
-    """Return where the files of a night are: ``report.html`` and ``actions.xlsx`` in a folder named by date and key."""
-    folder = settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
+    """Return the files of a night that every night has."""
+    folder = folder_of(settings, night)
     return {"report": folder / "report.html", "actions": folder / "actions.xlsx"}
 
 
@@ -73,7 +79,7 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
         rules=frame("rules"),
         offers=frame("offers"),
         campaign_verdicts=frame("campaign_verdicts"),
-        actions=frame("actions"),
+        actions=without_withdrawn(settings, lake, frame("actions")),
         model_decisions=frame("model_decisions"),
         quality=frame("quality"),
         reconciliation=frame("reconciliation"),

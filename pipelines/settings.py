@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from data.errors import ConfigError
+from data.identity.settings import Identity
+from data.pseudonyms import Privacy
+from data.retention import Retention
 from data.sources.keys import config_error
 from data.sources.mapping import Sources
 
@@ -84,6 +87,17 @@ class Money(_Section):
     offer_extra_share: float = Field(default=0.50, ge=0, le=1)
 
 
+class Limits(_Section):
+    """Beyond what a delivery is not believed and the run stops: what was published last still stands.
+
+    Volume is that of the days since the last night, as a share of what these days of the week usually bring.
+    """
+
+    rejected_share: float = Field(default=0.05, ge=0, le=1)
+    low_volume_share: float = Field(default=0.5, ge=0)
+    high_volume_share: float = Field(default=2.0, gt=0)
+
+
 class Decisions(_Section):
     """How many customers may be contacted, who never is, and which purposes are allowed without a consents table."""
 
@@ -127,9 +141,13 @@ class Settings(_Section):
     source: Source = Source()
     sources: Sources | None = None
     engine: Engine = Engine()
+    limits: Limits = Limits()
     churn: Churn = Churn()
     money: Money = Money()
     decisions: Decisions = Decisions()
+    identity: Identity = Identity()
+    privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     campaigns: Campaigns = Campaigns()
     baskets: Baskets = Baskets()
     schedule: Schedule = Schedule()
@@ -143,6 +161,8 @@ class Settings(_Section):
         if self.sources is not None and self.source.path is not None:
             msg = "either source or sources, not both"
             raise ValueError(msg)
+        if self.sources is not None:
+            self.sources.check_enough()
         return self
 
     @property

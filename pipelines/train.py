@@ -12,6 +12,8 @@ from features.registry import FEATURES
 from models import churn, value
 from models.baselines import RecencyBaseline
 from models.evaluation import calibration_curve, evaluate, table
+from pipelines.consent import TABLE as CONSENTS
+from pipelines.consent import statements, trainable
 from pipelines.frames import to_table
 from pipelines.registry import TABLE, Registered, known_models, models_table, with_model
 from pipelines.run import Run, Versions
@@ -54,8 +56,10 @@ def themes() -> dict[str, str]:
 
 
 def read_split(run: Run, versions: Versions) -> Split:
-    """Return the labelled observations of a run, split by time."""
-    return split_by_time(run.frame("training_observations", versions, sliced=False).to_pandas())
+    """Return the labelled observations of a run, split by time, without customers who object to profiling."""
+    said = statements(run.settings, run.lake, versions[CONSENTS])
+    frame = run.frame("training_observations", versions, sliced=False).to_pandas()
+    return split_by_time(trainable(said, frame, run.as_of))
 
 
 def read_horizon(run: Run, versions: Versions) -> int:

@@ -3,11 +3,16 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import pytest
+
+from data.engine import connect
+from data.sources import Source
 
 # Busy-waiting OpenMP threads make a small fit forty times slower on shared cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -21,6 +26,21 @@ def test_data() -> Path:
     if not (root / "README.md").exists():
         pytest.skip(f"no test data at {root}: set REGULARS_TEST_DATA to the folder that holds it")
     return root
+
+
+@pytest.fixture(scope="session")
+def tables_of() -> Callable[[Source], dict[str, pa.Table]]:
+    """Return a function that reads all raw tables of a source into memory."""
+
+    def read(source: Source) -> dict[str, pa.Table]:
+        backend = connect(threads=1)
+        try:
+            loaded = source.load(backend.con)
+            return {name: backend.con.table(one.table).to_arrow_table() for name, one in loaded.items()}
+        finally:
+            backend.disconnect()
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,10 @@ NEXT_DAY = date(2025, 1, 1)
 __all__ = ["Tracker", "plan"]
 
 RESULTS = ("observations", "scores", "rules", "offers", "actions", "campaign_verdicts")
-STAGES = ("validate", "features", "train", "gate", "score", "baskets", "campaigns", "decide", "publish", "report")
+STAGES = (
+    *("validate", "identify", "features", "train", "gate", "score"),
+    *("baskets", "campaigns", "decide", "publish", "report"),
+)
 
 
 @dataclass

@@ -61,23 +61,34 @@ class Delivery:
     currencies
         Codes that may stand in a currency column; null is the house currency.
     parents
-        Accepted tables by the name of their contract, for references.
-    is_first_load
-        Whether this is the first bulk load, which declares ``known_at = event_time``; a later one stamps
-        ``received_at``.
+        Accepted tables by the name of their contract, for references: what earlier deliveries brought, as far as it
+        still holds.
+    known_at
+        Naive UTC instant from which the rows can be used, where that is later than they happened; null for the first
+        bulk load, which declares ``known_at = event_time``.
     usual_amount_cents
         Median amount of a line in earlier deliveries; null skips the check against it.
     reject_limit
         Share of rejected rows above which the run stops.
+    absent
+        Contracts that this delivery brings no table for, so that the empty one in its place breaks no rule.
+    repaired
+        By contract the ``row_id`` of rows that came in again, repaired: as they first came they count as copies.
+    known_columns
+        Raw columns of the last delivery by contract, against which added and vanished ones are told; unchecked where
+        a contract is not named.
     """
 
     received_at: datetime
     timezone: str = "UTC"
     currencies: tuple[str, ...] = ()
     parents: Mapping[str, str] = field(default_factory=dict)
-    is_first_load: bool = True
+    known_at: datetime | None = None
     usual_amount_cents: int | None = None
     reject_limit: float = 0.05
+    absent: tuple[str, ...] = ()
+    known_columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repaired: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,8 @@ class Contract:
     derived
         SQL of the columns that are derived when a row is accepted.
     key
-        Columns that say what a row is about: a later delivery of the same key takes the place of the earlier row.
+        Columns, or SQL over them, that say what a row is about: rows of a later delivery take the place of earlier ones
+        with the same key.
     time
         Column that says when a row happened, which the first load takes for ``known_at`` too; null for a table of
         things and not of events.

@@ -40,7 +40,7 @@ CAMPAIGNS = Contract(
         Reject("duplicate campaign row", {}),
         Reject("campaign_id is null", {"campaign_id": None}),
         Reject("campaign_id is not unique", {"name": "Easter"}),
-        Reject("bad UTF-8", {"campaign_id": "K3", "name": "Fr\ufffdhling"}),
+        Reject("unreadable text", {"campaign_id": "K3", "name": "Fr\ufffdhling"}),
         Reject("is_randomised is not a flag", {"campaign_id": "K3", "is_randomised": "perhaps"}),
         Reject("campaign ends before it starts", {"campaign_id": "K3", "ends_on": "2024-02-29"}),
         Reject("negative cost of a contact", {"campaign_id": "K3", "cost_per_contact_cents": "-50"}),

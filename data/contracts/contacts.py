@@ -53,7 +53,7 @@ CONTACTS = Contract(
         Reject("arm is null", {"customer_id": "C2", "arm": None}),
         Reject("assigned_at is null", {"customer_id": "C2", "assigned_at": None}),
         Reject("campaign_id + customer_id is not unique", {"arm": "control", "contacted_at": None}),
-        Reject("bad UTF-8", {"customer_id": "C2", "arm": "E-Mail \ufffd"}),
+        Reject("unreadable text", {"customer_id": "C2", "arm": "E-Mail \ufffd"}),
         Reject("propensity is not a number", {"customer_id": "C2", "propensity": "half"}),
         Reject("assigned in the future", {"customer_id": "C2", "assigned_at": "2030-01-01", "contacted_at": None}),
         Reject("propensity outside 0 to 1", {"customer_id": "C2", "propensity": "1.5"}),

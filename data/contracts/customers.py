@@ -1,4 +1,8 @@
-"""Contract of customers: who may buy, and what the company calls them."""
+"""Contract of customers: who may buy, and what the company calls them.
+
+``has_churned`` is the label of a flat file with one row per customer, for companies that can say who left but not when
+what was bought. It is null where it is not known, and in every row where transactions tell it.
+"""
 
 from data.contracts.base import Column, Contract, DType, Reject, Rows, Severity, literal
 from data.contracts.rules import holds, no_copies, not_null, readable, unique
@@ -22,6 +26,7 @@ CUSTOMERS = Contract(
         Column("account_manager", DType.STRING),
         Column("loyalty_tier", DType.STRING),
         Column("loyalty_joined_on", DType.DATE),
+        Column("has_churned", DType.FLAG),
     ),
     expectations=(
         no_copies("duplicate customer row"),
@@ -31,14 +36,21 @@ CUSTOMERS = Contract(
         holds("first seen in the future", _until_received, "first_seen_on", severity=Severity.WARNING),
     ),
     examples=(
-        {"customer_id": "C1", "first_seen_on": "2023-01-05", "age_band": "35-44", "region": "North"},
+        {
+            "customer_id": "C1",
+            "first_seen_on": "2023-01-05",
+            "age_band": "35-44",
+            "region": "North",
+            "has_churned": "no",
+        },
         {"customer_id": "C2", "first_seen_on": None, "age_band": None, "region": "Södermanland"},
     ),
     rejects=(
         Reject("duplicate customer row", {}),
         Reject("customer_id is null", {"customer_id": None}),
         Reject("customer_id is not unique", {"age_band": "45-54"}),
-        Reject("bad UTF-8", {"customer_id": "C3", "region": "S\ufffddermanland"}),
+        Reject("unreadable text", {"customer_id": "C3", "region": "S\ufffddermanland"}),
+        Reject("has_churned is not a flag", {"customer_id": "C3", "has_churned": "perhaps"}),
         Reject("first_seen_on is not a date", {"customer_id": "C3", "first_seen_on": "05.01.2023"}),
         Reject("first seen in the future", {"customer_id": "C3", "first_seen_on": "2030-01-01"}),
     ),

@@ -38,7 +38,7 @@ PRODUCTS = Contract(
         Reject("duplicate product row", {}),
         Reject("product_id is null", {"product_id": None}),
         Reject("product_id is not unique", {"name": "Butter"}),
-        Reject("bad UTF-8", {"product_id": "P3", "name": "Cr\ufffdme"}),
+        Reject("unreadable text", {"product_id": "P3", "name": "Cr\ufffdme"}),
         Reject("list_price_cents is not an integer", {"product_id": "P3", "list_price_cents": "1.99"}),
         Reject("negative list price", {"product_id": "P3", "list_price_cents": "-1"}),
         Reject("negative unit cost", {"product_id": "P3", "unit_cost_cents": "-1"}),

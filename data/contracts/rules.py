@@ -171,7 +171,7 @@ def readable(severity: Severity = Severity.REJECT) -> Expectation:
             " AND ".join(f"NOT coalesce(contains({quoted(text)}, chr(65533)), false)" for text in rows.texts) or "true"
         )
 
-    return Expectation("bad UTF-8", severity, condition)
+    return Expectation("unreadable text", severity, condition)
 
 
 def unshifted(column: str, severity: Severity = Severity.REJECT) -> Expectation:

@@ -1,4 +1,7 @@
-"""Contract of transactions: what was sold and what came back."""
+"""Contract of transactions: what was sold and what came back.
+
+``order_total_cents`` is what the source states for the whole order, on each of its lines; null where it states none.
+"""
 
 from data.contracts.base import Column, Contract, Delivery, DType, Reject, Rows, Severity, literal, quoted
 from data.contracts.rules import (
@@ -38,8 +41,36 @@ def _usual_price(rows: Rows) -> str:
         OR quantity = 0"""  # noqa: S608 - a quoted name
 
 
+def _adds_up(rows: Rows) -> str:
+    # Nothing to add up where the source states no totals, which spares large deliveries the sums.
+    if "order_total_cents" not in rows.cells:
+        return "true"
+    return f"""order_id NOT IN (
+        SELECT order_id FROM {quoted(rows.table)} GROUP BY order_id
+        HAVING sum(amount_cents) <> max(order_total_cents) OR min(order_total_cents) <> max(order_total_cents))"""  # noqa: S608 - a quoted name
+
+
+def _covered(rows: Rows) -> str:
+    """Return the condition that what came back by then, in pieces and in money, had been sold to its customer."""
+    key, table = "customer_id, product_id, event_time", quoted(rows.table)
+    columns = f"{key}, quantity, amount_cents"
+    lines = f"SELECT {columns} FROM {table}"  # noqa: S608 - quoted
+    if "transactions" in rows.delivery.parents:
+        # A known line that is delivered again would count twice.
+        same, known = ", ".join(TRANSACTIONS.key), quoted(rows.delivery.parents["transactions"])
+        present = " AND ".join(f"({part}) IS NOT NULL" for part in TRANSACTIONS.key)
+        anew = f"SELECT {same} FROM {table} WHERE {present}"  # noqa: S608 - quoted
+        lines += f" UNION ALL SELECT {columns} FROM {known} WHERE ({same}) NOT IN ({anew})"  # noqa: S608 - quoted
+    by_then = "OVER (PARTITION BY customer_id, product_id ORDER BY event_time)"
+    # Few products ever come back, so that few lines have to be put in order.
+    back = f"SELECT customer_id, product_id FROM {table} WHERE least(sign(quantity), sign(amount_cents)) = -1"  # noqa: S608 - quoted
+    return f"""(quantity >= 0 AND amount_cents >= 0) OR ({key}) NOT IN (
+        SELECT {key} FROM ({lines}) AS line WHERE (customer_id, product_id) IN ({back})
+        QUALIFY sum(quantity) {by_then} < 0 OR sum(amount_cents) {by_then} < 0)"""  # noqa: S608 - quoted
+
+
 def _known_at(delivery: Delivery) -> str:
-    return f"coalesce(known_at, {'event_time' if delivery.is_first_load else literal(delivery.received_at)})"
+    return f"coalesce(known_at, greatest(event_time, {literal(delivery.known_at)}))"
 
 
 def _local_time(delivery: Delivery) -> str:
@@ -58,6 +89,7 @@ def _line(number: int, **changes: object) -> dict[str, object]:
         "coupon_cents": "0",
         "channel": "store",
         "store_id": "S1",
+        "order_total_cents": "398",
         "currency": None,
         "known_at": None,
     } | changes
@@ -83,6 +115,7 @@ TRANSACTIONS = Contract(
         Column("amount_cents", DType.INTEGER, required=True),
         Column("discount_cents", DType.INTEGER),
         Column("coupon_cents", DType.INTEGER),
+        Column("order_total_cents", DType.INTEGER),
         Column("channel", DType.STRING),
         Column("store_id", DType.STRING),
         Column("currency", DType.STRING),
@@ -115,13 +148,33 @@ TRANSACTIONS = Contract(
             severity=Severity.WARNING,
         ),
         holds("unit slip", _usual_price, "product_id", "quantity", "amount_cents"),
+        # A source may count postage or vouchers into its totals: every line of such an order is told, none held back.
+        holds(
+            "order total differs from its lines",
+            _adds_up,
+            "order_id",
+            "amount_cents",
+            "order_total_cents",
+            severity=Severity.WARNING,
+        ),
+        # What was sold before the history begins may come back in it.
+        holds(
+            "returned more than was sold",
+            _covered,
+            "customer_id",
+            "product_id",
+            "event_time",
+            "quantity",
+            "amount_cents",
+            severity=Severity.WARNING,
+        ),
     ),
     examples=(
         *(_line(number) for number in range(SLIP_MIN_LINES)),
         _line(100, customer_id=None, currency="USD", channel=None),
-        _line(101, quantity="-2", amount_cents="-398"),
-        _line(102, quantity="0", amount_cents="0", coupon_cents="100"),
-        _line(103, quantity="0.755", amount_cents="1", known_at="2024-04-01 00:00:00"),
+        _line(101, quantity="-2", amount_cents="-398", order_total_cents="-398"),
+        _line(102, quantity="0", amount_cents="0", coupon_cents="100", order_total_cents=None),
+        _line(103, quantity="0.755", amount_cents="1", order_total_cents="1", known_at="2024-04-01 00:00:00"),
     ),
     rejects=(
         Reject("duplicate order line", {}),
@@ -133,7 +186,7 @@ TRANSACTIONS = Contract(
         Reject("event_time is not an instant", {"event_time": "2024-02-30 10:30:00"}),
         Reject("quantity is not a decimal", {"quantity": "two"}),
         Reject("amount_cents is not an integer", {"amount_cents": "3.98"}),
-        Reject("bad UTF-8", {"store_id": "Caf\ufffd"}),
+        Reject("unreadable text", {"store_id": "Caf\ufffd"}),
         Reject("shifted columns", _SHIFTED),
         Reject("event in the future", {"event_time": "2024-05-01 00:00:01"}),
         Reject("unknown currency", {"currency": "XXX"}),
@@ -143,9 +196,12 @@ TRANSACTIONS = Contract(
         Reject("negative quantity with positive amount", {"quantity": "-2"}),
         Reject("positive quantity with negative amount", {"amount_cents": "-398"}),
         Reject("unit slip", {"amount_cents": "39800"}),
+        Reject("order total differs from its lines", {"product_id": "P2"}),
+        Reject("returned more than was sold", {"product_id": "P3", "quantity": "-2", "amount_cents": "-398"}),
     ),
     total="amount_cents",
     derived={"known_at": _known_at, "local_time": _local_time},
-    key=("order_id", "product_id"),
+    # What comes back is another matter than what was sold, and tills number their receipts anew every day.
+    key=("order_id", "product_id", "event_time::DATE", "quantity < 0"),
     time="event_time",
 )

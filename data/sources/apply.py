@@ -1,7 +1,7 @@
 """Apply: the SQL projection of a raw relation onto the columns of a contract."""
 # ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,8 @@ class Projection:
         The files of the table's own relation, for messages.
     timezone
         Zone of instants where the mapping has none.
+    elsewhere
+        Gives the columns of the table's files that are not read now: an attribute that only they have is null here.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Projection:
     raws: Sequence[Raw]
     paths: Sequence[Path]
     timezone: str
+    elsewhere: Callable[[], Collection[str]] = tuple
 
     @property
     def sql(self) -> str:
@@ -74,6 +77,7 @@ class Projection:
         named |= {*table.attributes, *table.numbers, *table.customer.values(), *table.product.values()}
         named |= {part for money in table.money.values() for part in (money.column, money.times, money.minus) if part}
         named |= {join.keys[0] for join in table.join} | ({table.returns.column} if table.returns else set())
+        named |= {table.label.column} if table.label else set()
         return named
 
     def cell(self, name: str, *, is_optional: bool = False) -> Cell:
@@ -93,6 +97,8 @@ class Projection:
                 if raw.names.count(name) > 1:
                     self._refuse(f"{self.paths[0]} has {raw.names.count(name)} columns {name!r}", raw.names, name)
                 return self._clean(name, f"t{place}.c{raw.names.index(name)}", raw.types[raw.names.index(name)])
+        if is_optional and name in self.elsewhere():
+            return Cell("CAST(NULL AS VARCHAR)", TEXT)
         every = [known for raw in self.raws for known in raw.names]
         where = self.paths[0] if self.paths else f"[sources.{self.name}]"
         return self._refuse(f"{where} has no column {name!r}", every, name)
@@ -120,6 +126,8 @@ class Projection:
         if column.name in table.constants:
             cell = Cell(literal(as_text(table.constants[column.name])), TEXT)
             return self._typed(column, cell, ()) if column.dtype is DType.INSTANT else cell
+        if column.name == "has_churned" and table.label is not None:
+            return cells.either(self.cell(table.label.column), table.label.churned, table.label.kept)
         if column.name not in table.columns:
             return None
         names = table.columns[column.name]
@@ -200,6 +208,6 @@ def join_key(raw: Raw, join: Join, alias: str) -> str:
     key = join.keys[1]
     if key not in raw.names:
         raise ConfigError(
-            f"{join.path} has no column {key!r} to join on", f"one of {', '.join(raw.names)}", nearest(key, raw.names)
+            f"{join.place} has no column {key!r} to join on", f"one of {', '.join(raw.names)}", nearest(key, raw.names)
         )
     return f"CAST({alias}.c{raw.names.index(key)} AS VARCHAR)"

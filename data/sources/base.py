@@ -1,7 +1,7 @@
 """Sources that deliver contract columns already, and what every source can do."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,41 +18,94 @@ from data.errors import ConfigError, ContractError
 
 @dataclass(frozen=True)
 class Loaded:
-    """A raw table that was loaded: its name, its rows, the files, and their columns that nobody asked for."""
+    """A raw table that was loaded.
+
+    Parameters
+    ----------
+    table
+        Its name in DuckDB.
+    n_rows
+        Its rows.
+    files
+        The files that they came from.
+    unmapped
+        Columns of the files that nobody asked for.
+    is_derived
+        Whether it was made from what order lines say, because nobody delivers it.
+    """
 
     table: str
     n_rows: int
     files: tuple[str, ...] = ()
     unmapped: tuple[str, ...] = ()
+    is_derived: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Piece:
+    """A part of a source that a night takes as a whole: a file, or the rows of a database table.
+
+    Parameters
+    ----------
+    contract
+        Name of the contract whose rows it brings.
+    name
+        What the company calls it.
+    digest
+        Changes with any byte of it, and not with its name.
+    watermark
+        Newest value of the column that only grows, for a database table that has one.
+    since
+        Watermark above which its rows are taken; null takes all.
+    """
+
+    contract: str
+    name: str
+    digest: str
+    watermark: str | None = None
+    since: str | None = None
 
 
 class Source(Protocol):
-    """Gives raw contract tables by name, and their digest without reading them all."""
+    """Gives raw contract tables, a piece at a time, and says without reading them what there is."""
 
-    def digest(self) -> str:
-        """Return a digest that changes with any byte of the source."""
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return what there is to take, in the order in which later pieces replace earlier ones."""
 
-    def tables(self) -> Mapping[str, pa.Table]:
-        """Return the raw tables by the name of their contract; tables that the source lacks are left out."""
+    def mapping_digest(self, contract: str) -> str:
+        """Return a digest of how the pieces of a contract are read."""
 
-    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
-        """Write the raw tables into DuckDB and return what was loaded, by the name of its contract."""
+    def load(
+        self, connection: duckdb.DuckDBPyConnection, pieces: Collection[Piece] | None = None
+    ) -> Mapping[str, Loaded]:
+        """Write these pieces, by default all, into raw tables of DuckDB and return them by contract."""
+
+
+def digest(source: Source) -> str:
+    """Return a digest that changes with any byte of a source and with how it is read."""
+    parts = [f"{one.contract}:{one.name}:{one.digest}:{source.mapping_digest(one.contract)}" for one in source.pieces()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class DemoSource:
     """Complete Journey, from its PyPI package."""
 
-    def digest(self) -> str:
-        """Return a digest of the package's files that are read."""
-        return demo.source_digest()
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return one piece per table, with the digest of all the package's files: they come together."""
+        digest = demo.source_digest()
+        return tuple(Piece(name, "completejourney", digest) for name in demo.TABLES)
 
-    def tables(self) -> Mapping[str, pa.Table]:
-        """Return all five tables."""
-        return demo.raw_tables()
+    def mapping_digest(self, contract: str) -> str:  # noqa: ARG002 - the same for all
+        """Return that there is one way to read them."""
+        return "demo"
 
-    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
-        """Write all five tables into DuckDB."""
-        return load_tables(connection, self.tables())
+    def load(
+        self, connection: duckdb.DuckDBPyConnection, pieces: Collection[Piece] | None = None
+    ) -> Mapping[str, Loaded]:
+        """Write the tables into DuckDB."""
+        wanted = demo.TABLES if pieces is None else {piece.contract for piece in pieces}
+        tables = demo.raw_tables() if wanted else {}
+        return load_tables(connection, {name: table for name, table in tables.items() if name in wanted})
 
 
 class ParquetSource:
@@ -75,27 +128,32 @@ class ParquetSource:
         if missing:
             raise ConfigError(f"no {', '.join(missing)} in {folder}", "one file per raw table", "correct source.path")
 
-    def digest(self) -> str:
-        """Return a digest of every file."""
-        digest = hashlib.sha256()
-        for name, path in self._files.items():
-            with path.open("rb") as stream:
-                digest.update(f"{name}:{hashlib.file_digest(stream, 'sha256').hexdigest()};".encode())
-        return digest.hexdigest()
+    def pieces(self) -> tuple[Piece, ...]:
+        """Return one piece per file."""
+        return tuple(Piece(name, path.name, digest_of(path)) for name, path in self._files.items())
 
-    def tables(self) -> Mapping[str, pa.Table]:
-        """Return the tables whose files are there.
+    def mapping_digest(self, contract: str) -> str:  # noqa: ARG002 - the same for all
+        """Return that there is one way to read them."""
+        return "parquet"
+
+    def load(
+        self, connection: duckdb.DuckDBPyConnection, pieces: Collection[Piece] | None = None
+    ) -> Mapping[str, Loaded]:
+        """Write the tables whose files are there into DuckDB.
 
         Raises
         ------
         ContractError
             A file is empty, cut off, damaged or no Parquet.
         """
-        return {name: _read(path) for name, path in self._files.items()}
+        wanted = self._files if pieces is None else {piece.contract for piece in pieces}
+        return load_tables(connection, {name: _read(path) for name, path in self._files.items() if name in wanted})
 
-    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
-        """Write the tables whose files are there into DuckDB."""
-        return load_tables(connection, self.tables())
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def raw_name(contract: str) -> str:

@@ -63,6 +63,20 @@ def replaced(cell: Cell, words: dict[str, str]) -> Cell:
     return Cell(f"CASE {cell.text} {cases} ELSE {cell.text} END", TEXT)
 
 
+def either(cell: Cell, yes: Sequence[str], no: Sequence[str]) -> Cell:
+    """Return a cell as a flag by its words, null where it is blank; without words for no, every other one is.
+
+    A word that is neither stays with a note, which no flag reads.
+    """
+    text = f"trim({cell.text})"
+    is_yes = f"{text} IN ({', '.join(map(literal, yes))})"
+    is_no = f"{text} IN ({', '.join(map(literal, no))})" if no else f"{text} <> ''"
+    neither = literal(f" [neither {' or '.join((*yes, *no))}]")
+    return Cell(
+        f"CASE WHEN {is_yes} THEN 'true' WHEN {is_no} THEN 'false' ELSE nullif({text}, '') || {neither} END", TEXT
+    )
+
+
 def number(cell: Cell, decimal: str, thousands: str, dtype: str = _DECIMAL) -> str:
     """Return the SQL of a cell's value, by default exact with six decimals, null where it does not read as a number.
 
@@ -121,6 +135,7 @@ def instant(cell: Cell, formats: Sequence[str], timezone: str) -> Cell:
     A clock time that summer time skips is moved forward by the hour, one that comes twice is the later one.
     """
     zoned = "" if timezone == "UTC" else f" AT TIME ZONE {literal(timezone)} AT TIME ZONE 'UTC'"
+    cell = _written_as_number(cell, formats)
     if not cell.is_text:
         if cell.dtype == "TIMESTAMP WITH TIME ZONE" or not cell.dtype.startswith(("TIMESTAMP", "DATE")) or not zoned:
             return cell
@@ -136,11 +151,17 @@ def instant(cell: Cell, formats: Sequence[str], timezone: str) -> Cell:
 
 def day(cell: Cell, formats: Sequence[str], timezone: str) -> Cell:
     """Return a cell as a local date; a time of the day that the format names is cut off."""
+    cell = _written_as_number(cell, formats)
     if not cell.is_text or not formats:
         return cell
     local = f" AT TIME ZONE 'UTC' AT TIME ZONE {literal(timezone)}"
     zoned = f" AT TIME ZONE {literal(timezone)} AT TIME ZONE 'UTC'"
     return kept(f"CAST(({_parsed(cell, formats, zoned)}){local} AS DATE)", cell, f"not {' or '.join(formats)}")
+
+
+def _written_as_number(cell: Cell, formats: Sequence[str]) -> Cell:
+    """Return a number as text where formats say how to read it: 20240301, or seconds since 1970."""
+    return cell if not formats or cell.dtype.startswith(("TIMESTAMP", "DATE")) else Cell(cell.text, TEXT)
 
 
 def _parsed(cell: Cell, formats: Sequence[str], zoned: str) -> str:

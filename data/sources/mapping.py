@@ -5,6 +5,7 @@ does not exist is an error that names the nearest one that does.
 """
 
 import codecs
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ ROW = "$row"
 """Stands for the number of a row, from 1 in the order of the files, where a file has no id of its own."""
 
 Format = Literal["csv", "fixed", "parquet", "excel", "delta"]
+Kind = Literal[Format, "database"]
 Scalar = bool | int | float | datetime | date | str
 
 _ENDINGS: dict[str, Format] = {".csv": "csv", ".txt": "csv", ".tsv": "csv", ".parquet": "parquet", ".xlsx": "excel"}
@@ -49,6 +51,14 @@ class Files(_Section):
         Of a fixed-width file, which has no header: first and last place of each column, from 1.
     sheet
         Of an Excel file; null takes the first.
+    connection
+        Instead of a path: the name of the environment variable that holds the address of a database, which itself
+        never stands in the configuration.
+    table, query
+        Of a database: a name such as ``public.orders``, or a SELECT.
+    watermark
+        Of a database: a column that only grows, an instant or a number. Rows above the last value that was seen are
+        read only; one that is written later with a lower value, or with the same, is never read.
     """
 
     path: str | None = Field(default=None, min_length=1)
@@ -59,6 +69,31 @@ class Files(_Section):
     skip_lines: int = Field(default=0, ge=0)
     fields: Mapping[str, tuple[int, int]] = Field(default_factory=dict)
     sheet: str | None = None
+    connection: str | None = None
+    table: str | None = Field(default=None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
+    watermark: str | None = Field(default=None, min_length=1)
+
+    @field_validator("connection", mode="before")
+    @classmethod
+    def _is_a_variable(cls, value: object) -> object:
+        # Whatever stands here may be a password, so that no message repeats it.
+        if value is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(value)):
+            raise ConfigError(
+                "connection is no name of an environment variable",
+                "a name such as SHOP_DB; the address itself, with its password, never stands in the configuration",
+                "put the address into an environment variable, and the variable's name here",
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if self.connection is None:
+            if self.table or self.query or self.watermark:
+                raise ValueError("table, query and watermark are of a database: give a connection")
+        elif bool(self.table) == bool(self.query):
+            raise ValueError("give a connection exactly one of table and query")
+        return self
 
     @field_validator("encoding")
     @classmethod
@@ -76,7 +111,14 @@ class Files(_Section):
         return value
 
     @property
-    def kind(self) -> Format:
+    def place(self) -> str:
+        """Where the rows are, in the words of an error."""
+        if self.connection is None:
+            return str(self.path)
+        return f"table {self.table} of {self.connection}" if self.table else f"query to {self.connection}"
+
+    @property
+    def kind(self) -> Kind:
         """The format, from the ending where none is given.
 
         Raises
@@ -84,6 +126,8 @@ class Files(_Section):
         ConfigError
             The ending says nothing.
         """
+        if self.connection is not None:
+            return "database"
         if self.format is not None:
             return self.format
         if self.fields:
@@ -97,14 +141,21 @@ class Files(_Section):
 
 
 class Join(Files):
-    """Another file whose columns are looked up for each row: many rows to one, so that no row is counted twice.
+    """A file or a table to look columns up in for each row: many rows to one, so that no row is counted twice.
 
     ``on`` is a column that both have, or a pair: the column on our side, and the one in this file. A column that
     several files have is taken from the first of them.
     """
 
-    path: str = Field(min_length=1)
     on: str | tuple[str, str]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.path is None) == (self.connection is None):
+            raise ValueError("give exactly one of path and connection")
+        if self.watermark is not None:
+            raise ValueError("what is looked up is read as a whole: remove watermark")
+        return self
 
     @property
     def keys(self) -> tuple[str, str]:
@@ -143,6 +194,25 @@ class Returns(_Section):
         return self
 
 
+class Label(_Section):
+    """Who left, as one column of a flat file with one row per customer says it; a blank is not known.
+
+    ``kept`` are the words for those who stayed: another word goes to the quarantine. Without it every word that is not
+    in ``churned`` means that the customer stayed.
+    """
+
+    column: str
+    churned: tuple[str, ...] = Field(min_length=1)
+    kept: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        both = sorted({*self.churned} & {*self.kept})
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot mean both that a customer left and stayed")
+        return self
+
+
 class Table(Files):
     """How one contract table is read.
 
@@ -175,6 +245,8 @@ class Table(Files):
         Further files to look columns up in.
     customer, product
         On transactions: what a line says about its customer and its product, for tables that are not delivered.
+    label
+        On customers: the column that says who left, read into ``has_churned``.
     rows
         The table's rows themselves, instead of a path.
     """
@@ -195,6 +267,7 @@ class Table(Files):
     join: tuple[Join, ...] = ()
     customer: Mapping[str, str] = Field(default_factory=dict)
     product: Mapping[str, str] = Field(default_factory=dict)
+    label: Label | None = None
     rows: tuple[Mapping[str, Scalar], ...] = ()
 
     @field_validator("timezone")
@@ -207,8 +280,8 @@ class Table(Files):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if bool(self.path) == bool(self.rows):
-            raise ValueError("give either a path or rows")
+        if bool(self.path) + bool(self.rows) + bool(self.connection) != 1:
+            raise ValueError("give either a path or rows, or a connection: exactly one of them")
         if self.thousands == self.decimal:
             raise ValueError("decimal and thousands are the same sign")
         return self
@@ -223,16 +296,37 @@ class Sources(_Section):
     """One section per contract table that is delivered; what is not is derived from transactions where it can be."""
 
     customers: Table | None = None
+    identities: Table | None = None
+    consents: Table | None = None
     products: Table | None = None
     transactions: Table | None = None
+    subscriptions: Table | None = None
     campaigns: Table | None = None
     contacts: Table | None = None
+    feedback: Table | None = None
+    trials: Table | None = None
 
     @property
     def tables(self) -> dict[str, Table]:
         """The sections that are given, by the name of their contract."""
         sections = {name: getattr(self, name) for name in CONTRACTS}
         return {name: table for name, table in sections.items() if table is not None}
+
+    def check_enough(self) -> None:
+        """Refuse a mapping from which no question can be answered, whatever else it brings.
+
+        Raises
+        ------
+        ConfigError
+            There are neither transactions nor subscriptions, no label on customers, and no trial.
+        """
+        is_labelled = self.customers is not None and "has_churned" in _filled(self.customers)
+        if not (is_labelled or self.transactions or self.subscriptions or self.trials):
+            raise ConfigError(
+                f"[sources] has {', '.join(self.tables) or 'no table'}, and nothing says who bought, stayed or left",
+                "transactions, subscriptions, trials, or customers with a label",
+                "map [sources.transactions], or set label in [sources.customers]",
+            )
 
     @model_validator(mode="after")
     def _fits_the_contracts(self) -> Self:
@@ -254,6 +348,8 @@ def _check_names(name: str, table: Table) -> None:
     for key, parent in (("customer", "customers"), ("product", "products")):
         texts = [column.name for column in CONTRACTS[parent].columns if column.dtype is DType.STRING][1:]
         _check_each(f"{where}.{key}", getattr(table, key), texts if name == "transactions" else [])
+    if table.label is not None and name != "customers":
+        raise ConfigError(f"unknown key 'label' in [{where}]", "a label on customers", "remove it")
     kept = {column.lower() for column in (*columns, "local_time")}
     for attribute in (*table.attributes, *table.numbers):
         if attribute.lower() in kept:
@@ -262,6 +358,12 @@ def _check_names(name: str, table: Table) -> None:
                 "names that the contract does not have",
                 f"map it under [{where}.columns]",
             )
+
+
+def _filled(table: Table) -> list[str]:
+    """Return the columns of the contract that a mapping fills, once for each time."""
+    named = [*table.columns, *table.constants, *table.money, *({name for row in table.rows for name in row})]
+    return [*named, "has_churned"] if table.label else named
 
 
 def _check_each(where: str, used: Iterable[str], allowed: list[str]) -> None:
@@ -274,7 +376,7 @@ def _check_required(name: str, table: Table) -> None:
     """Refuse a mapping that leaves a required column open, or fills one twice."""
     if table.rows:
         return
-    filled = [*table.columns, *table.constants, *table.money]
+    filled = _filled(table)
     twice = sorted({column for column in filled if filled.count(column) > 1})
     missing = [column.name for column in CONTRACTS[name].columns if column.required and column.name not in filled]
     if twice or missing:

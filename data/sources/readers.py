@@ -20,7 +20,8 @@ from deltalake.exceptions import DeltaError
 
 from data.contracts.base import literal, quoted
 from data.errors import ConfigError, ContractError
-from data.sources.mapping import Files, Format, Scalar
+from data.sources.database import copy_table
+from data.sources.mapping import Files, Kind, Scalar
 from data.sources.sheets import as_text, sheet_rows
 from data.sources.text import Header, Reading, as_utf8, check_gzip, read_header, store
 
@@ -78,6 +79,8 @@ class Job:
         A name that no other table of the connection has.
     scratch
         Folder for what has to be rewritten before it can be read; it must stay until the relation was.
+    since
+        Of a database, the watermark that rows must be above; null reads all.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -85,6 +88,7 @@ class Job:
     paths: Sequence[Path]
     label: str
     scratch: Path
+    since: str | None = None
 
     def part(self, number: int) -> str:
         """Return the name of the table of a file."""
@@ -275,10 +279,17 @@ def _excel(job: Job) -> Iterator[_Part]:
         yield _Part(quoted(table), tuple((name or "").strip() for name in head), path)
 
 
-_READERS: dict[Format, Callable[[Job], Iterator[_Part]]] = {
+def _database(job: Job) -> Iterator[_Part]:
+    table = job.part(0)
+    names = copy_table(job.connection, job.files, table, job.since)
+    yield _Part(quoted(table), names, Path(job.files.place))
+
+
+_READERS: dict[Kind, Callable[[Job], Iterator[_Part]]] = {
     "csv": _csv,
     "fixed": _fixed,
     "parquet": _parquet,
     "excel": _excel,
     "delta": _delta,
+    "database": _database,
 }

@@ -16,6 +16,7 @@ import pytest
 from data.cells import distinct, stage
 from data.contracts import CONTRACTS
 from data.contracts.base import Contract, Delivery, Expectation, Rows, quoted
+from data.contracts.feedback import KINDS
 from data.contracts.rules import rules
 from data.validation import validate
 
@@ -47,9 +48,57 @@ def sales(n_lines: int, *, slip: str = "", **changes: object) -> list[Line]:
     return [*lines[:-1], {**lines[-1], "amount_cents": slip}] if slip else lines
 
 
+def came(at: str, quantity: str, **changes: object) -> Line:
+    """Return a line of another product on a day, at a dollar a piece."""
+    cents = str(100 * int(quantity))
+    return {
+        "order_id": f"D{at}",
+        "product_id": "P4",
+        "event_time": at if at == "x" else f"{at} 10:00:00",
+        "quantity": quantity,
+        "amount_cents": cents,
+        "order_total_cents": None,
+    } | changes
+
+
+def version(*days: str | None, **changes: object) -> list[Line]:
+    """Return versions of a contract, from one day to the next of each pair."""
+    pairs = zip(days[::2], days[1::2], strict=True)
+    return [{"customer_id": "C3", "started_on": first, "ended_on": last} | changes for first, last in pairs]
+
+
 # On both sides of the edge of a rule: what is different from the first good example, in one or several rows.
 EDGES: dict[str, list[list[Line]]] = {
     "customers": [[{"customer_id": "C3", "first_seen_on": day}] for day in ("2024-05-02", "2024-05-03")],
+    "identities": [
+        [{"customer_id": "C3", "email": address}]
+        for address in ("a@b.se", " a@b.se ", "a@b", "@b.se", "a b@c.se", "a@b@c.se", "a@b.", "a@.se", "ab.se", "a@bse")
+    ],
+    "consents": [
+        [{"event_time": "2024-05-01 00:00:00"}],
+        [{"customer_id": "C3"}, {"customer_id": "C3", "is_granted": "no"}],
+        [{"customer_id": "C3"}, {"customer_id": "C3", "purpose": "profiling"}],
+    ],
+    "subscriptions": [
+        [{"customer_id": "C3", "started_on": day, "ended_on": None}] for day in ("2024-05-02", "2024-05-03")
+    ]
+    + [
+        [{"customer_id": "C3", "ended_on": "2023-01-01"}],
+        [{"customer_id": "C3", "fee_cents": "0"}],
+        [{"customer_id": "C3", "end_reason": None}],
+        [{"customer_id": "C3", "end_reason": None, "ended_on": None}],
+        # The first version lasts until the third begins, and the second is over by then.
+        version("2023-01-01", "2023-12-01", "2023-02-01", "2023-03-01", "2023-06-01", "2023-07-01"),
+        version("2023-01-01", "2023-02-01", "2023-02-01", "2023-03-01", "2023-03-01", "2023-04-01"),
+        version("2023-01-01", "2023-02-01", "2023-01-15", "2023-03-01", "2023-04-01", "2023-05-01"),
+        version("2023-01-01", None, "2023-02-01", "2023-03-01", "2023-04-01", None),
+        version("2023-01-01", "2023-01-01", "2023-01-01", "2023-03-01", "2023-04-01", None),
+        [*version("2023-01-01", None), *version("2023-02-01", None, plan="plus")],
+        [*version("2023-01-01", None), *version("2023-02-01", None, customer_id="C2")],
+        [*version("2023-01-01", None, plan=None), *version("2023-02-01", None, plan=None)],
+        [*version("2023-01-01", None, customer_id=None), *version("2023-02-01", None, customer_id=None)],
+        [*version("2023-01-01", None), *version("2023-02-01", None), *version("x", "2024-01-01")],
+    ],
     "products": [
         [{"product_id": "P3", "list_price_cents": "0", "unit_cost_cents": "0"}],
         [{"product_id": "P3", "unit_cost_cents": "199"}],
@@ -68,6 +117,39 @@ EDGES: dict[str, list[list[Line]]] = {
         sales(20, slip="100", amount_cents="1"),
         sales(20, amount_cents="0"),
         sales(20, slip="-10000", quantity="-1", amount_cents="-100"),
+        # What came back, before and after as much was sold; at the same instant is not before.
+        [came("2024-03-01", "2"), came("2024-03-02", "-2")],
+        [came("2024-03-01", "2"), came("2024-03-01", "-2", order_id="R")],
+        [came("2024-03-02", "2"), came("2024-03-01", "-2")],
+        [came("2024-03-01", "2"), came("2024-03-02", "-3")],
+        [came("2024-03-01", "2"), came("2024-03-02", "-2", amount_cents="-201")],
+        [came("2024-03-01", "2"), came("2024-03-02", "-3", amount_cents="-200")],
+        [came("2024-03-01", "2"), came("2024-03-02", "-1"), came("2024-03-03", "-1"), came("2024-03-04", "-1")],
+        [came("2024-03-01", "1"), came("2024-03-02", "-2"), came("2024-03-03", "5"), came("2024-03-04", "-1")],
+        [came("2024-03-01", "2", product_id="P3"), came("2024-03-02", "-2")],
+        [came("2024-03-01", "2", customer_id="C2"), came("2024-03-02", "-2")],
+        [came("2024-03-02", "-2", customer_id=None), came("2024-03-03", "-2")],
+        [came("2024-03-02", "-2", product_id=None), came("2024-03-03", "-2")],
+        [came("x", "-2"), came("2024-03-03", "-2")],
+        [came("2024-03-02", "1"), came("2024-03-03", "1", amount_cents="-101", order_id="M")],
+        [came("2024-03-02", "-2"), came("2024-03-03", "0")],
+        [came("2024-03-02", "-1", amount_cents="0")],
+        [came("2024-03-02", "1", amount_cents="-1")],
+        # Orders of two lines and what is said of them as a whole.
+        *(
+            [
+                sold(900, order_id="W", product_id="P1", order_total_cents=first),
+                sold(900, order_id="W", order_total_cents=second),
+            ]
+            for first, second in (("200", "200"), ("199", "199"), ("200", "199"), ("199", "201"), (None, "200"))
+        ),
+        *(
+            [
+                sold(901, order_id=None, product_id="P1", order_total_cents="7"),
+                sold(902, order_id="W", order_total_cents=total),
+            ]
+            for total in ("100", "101", None)
+        ),
         *(
             [{"event_time": "x", column.name: "2024-03-02 10:30:00"}]
             for column in CONTRACTS["transactions"].columns
@@ -84,9 +166,28 @@ EDGES: dict[str, list[list[Line]]] = {
         [{"customer_id": "C2", "contacted_at": "2024-03-01 00:00:00"}],
         *([{"customer_id": "C2", "propensity": chance}] for chance in ("0", "1", "-0.5")),
     ],
+    "feedback": [
+        [{"feedback_id": "F9", "event_time": "2024-05-01 00:00:00", "resolved_at": None}],
+        [{"feedback_id": "F9", "resolved_at": "2024-05-01 00:00:00"}],
+        [{"feedback_id": "F9", "resolved_at": "2024-03-01 10:00:00"}],
+        [{"feedback_id": "F9", "rating": "-1", "rating_max": None}],
+        *([{"feedback_id": "F9", "rating": rating}] for rating in ("0", "0.5", "5", "5.5", "-0.5", None)),
+        *([{"feedback_id": "F9", "kind": kind}] for kind in KINDS),
+    ],
+    "trials": [
+        [{"customer_id": "C3", "assigned_at": "2024-05-01 00:00:00"}],
+        [{"customer_id": "C3", "arm": "control", "trial_id": "T2"}, {"customer_id": "C3", "trial_id": "T2"}],
+        [{"customer_id": "C3", "arm": "control", "trial_id": None}, {"customer_id": "C3", "trial_id": "T2"}],
+        [{"customer_id": "C1", "arm": "post"}, {"customer_id": "C1", "trial_id": "T3"}],
+    ],
 }
 # A null in the key leaves the comparison null, and a null passes: these say the same in other words.
-SAME = {("campaign_id + customer_id is not unique", "AND -> OR")}
+SAME = {
+    (rule.name, "AND -> OR")
+    for contract in CONTRACTS.values()
+    for rule in contract.expectations
+    if rule.name.endswith("is not unique")
+}
 SWAPS = {
     "<=": ("<", ">="),
     ">=": (">", "<="),

@@ -17,7 +17,7 @@ from data.engine import connect
 from data.errors import ConfigError, ContractError, LakeError
 from data.lake import Lake
 from data.quarantine import Admission, admit
-from data.sources import ParquetSource
+from data.sources import ParquetSource, digest
 
 DELIVERY = Delivery(datetime(2024, 5, 1), reject_limit=1.0)
 CUSTOMERS = CONTRACTS["customers"]
@@ -51,25 +51,25 @@ BROKEN: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", BROKEN.values(), ids=BROKEN)
-def test_a_damaged_file_is_a_users_error_in_one_line_that_names_it(folder, damage):
+def test_a_damaged_file_is_a_users_error_in_one_line_that_names_it(tables_of, folder, damage):
     path = folder / "customers.parquet"
     path.write_bytes(damage(path))
     with pytest.raises(ContractError, match=r"customers\.parquet cannot be read: .*deliver the file again$") as caught:
-        ParquetSource(folder).tables()
+        tables_of(ParquetSource(folder))
     assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_file_still_has_a_digest_so_that_the_night_after_its_repair_is_another(folder):
-    before = ParquetSource(folder).digest()
+    before = digest(ParquetSource(folder))
     (folder / "customers.parquet").write_bytes(b"")
-    assert ParquetSource(folder).digest() != before
+    assert digest(ParquetSource(folder)) != before
 
 
-def test_two_columns_of_one_name_cannot_be_told_apart(folder):
+def test_two_columns_of_one_name_cannot_be_told_apart(tables_of, folder):
     twins = pa.table([pa.array(["a"]), pa.array(["b"])], names=["customer_id", "customer_id"])
     pq.write_table(twins, folder / "customers.parquet")
     with pytest.raises(ContractError, match="columns of different names"):
-        ParquetSource(folder).tables()
+        tables_of(ParquetSource(folder))
 
 
 @pytest.mark.parametrize("missing", ["customers", "products", "transactions"])
@@ -86,10 +86,10 @@ def test_a_folder_in_the_place_of_a_file_is_no_file(folder):
         ParquetSource(folder)
 
 
-def test_files_without_rows_and_cells_of_ten_megabytes_are_read(folder):
+def test_files_without_rows_and_cells_of_ten_megabytes_are_read(tables_of, folder):
     pq.write_table(pa.table({"customer_id": pa.array([], pa.string())}), folder / "customers.parquet")
     pq.write_table(pa.table({"product_id": ["x" * 10_000_000]}), folder / "products.parquet")
-    tables = ParquetSource(folder).tables()
+    tables = tables_of(ParquetSource(folder))
     assert tables["customers"].num_rows == 0
     assert len(tables["products"]["product_id"][0].as_py()) == 10_000_000
 

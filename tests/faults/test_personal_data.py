@@ -5,21 +5,30 @@ Everything runs at the DEBUG level, with good rows, rejected rows, a broken cont
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import datetime
+from itertools import cycle
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from data.cells import distinct, stage
 from data.contracts import CONTRACTS
-from data.contracts.base import Contract, Delivery, DType, quoted
+from data.contracts.base import Contract, Delivery, DType, Severity, quoted
 from data.contracts.rules import holds, matches, rules
-from data.errors import ContractError
+from data.contracts.trials import CONTROL
+from data.errors import ContractError, LakeError
+from data.lake import Lake
 from data.quarantine import admit, admit_all
+from data.tombstones import bury, read_tombstones, refuse
 from data.validation import gx_expectation, validate
+from pipelines.erase import erase
+from pipelines.settings import Settings, Source
 
 SECRETS = ("anna.nobody@example.org", "+46 70 123 45 67", "Anna Nobody-Svensson", "4111 1111 1111 1111")
 DELIVERY = Delivery(datetime(2024, 5, 1), "Europe/Berlin", ("USD",), reject_limit=1.0)
@@ -31,12 +40,15 @@ def plant(connection: duckdb.DuckDBPyConnection, contract: Contract) -> str:
     texts = {
         column.name for column in contract.columns if column.dtype is DType.STRING and not column.name.endswith("id")
     }
+    stopping = [rule for rule in contract.expectations if rule.severity is Severity.CRITICAL]
+    stops = {name for rule in stopping for name in (rule.name, *rule.columns)}
+    spared = {None, "", CONTROL}
     lines = [dict(line) for line in contract.examples]
-    lines += [{**contract.examples[0], **reject.changes} for reject in contract.rejects]
-    lines += [{**contract.examples[0], name: SECRETS[place % 4]} for place, name in enumerate(names)]
+    lines += [{**contract.examples[0], **one.changes} for one in contract.rejects if one.breaks not in stops]
+    lines += [{**contract.examples[0], name: SECRETS[n % 4]} for n, name in enumerate(names) if name not in stops]
     rows = [
-        [*(SECRETS[place % 4] if name in texts and line.get(name) else line.get(name) for name in names), SECRETS[1]]
-        for place, line in enumerate(lines)
+        [*(secret if name in texts and line.get(name) not in spared else line.get(name) for name in names), SECRETS[1]]
+        for secret, line in zip(cycle(SECRETS), lines, strict=False)
     ]
     columns = ", ".join(f"{quoted(name)} VARCHAR" for name in [*names, "e-mail"])
     connection.execute(f"CREATE OR REPLACE TABLE {raw} ({columns})")
@@ -101,6 +113,16 @@ def test_a_broken_contract_is_told_without_its_cells(heard):
             heard.append(f"{caught.value} {caught.value.__cause__} {caught.value.__context__}")
 
 
+def test_arms_without_a_control_are_not_told_by_their_names(heard):
+    lines = [{"trial_id": "T1", "customer_id": f"C{n}", "arm": secret} for n, secret in enumerate(SECRETS)]
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("CREATE TABLE raw (trial_id VARCHAR, customer_id VARCHAR, arm VARCHAR, outcome INT)")
+        connection.executemany("INSERT INTO raw VALUES (?, ?, ?, 1)", [list(line.values()) for line in lines])
+        with pytest.raises(ContractError, match="no arm named control") as caught:
+            admit(connection, CONTRACTS["trials"], "raw", DELIVERY)
+    heard.append(str(caught.value))
+
+
 @pytest.mark.parametrize(
     "rule",
     [
@@ -118,3 +140,34 @@ def test_a_rule_that_cannot_be_run_does_not_quote_the_cell_it_broke_on(heard, ru
         with pytest.raises(duckdb.Error, match=f"could not evaluate '{rule.name}'") as caught:
             validate(connection, CONTRACTS["customers"], [rule], rows)
     heard.append(f"{caught.value} {caught.value.__cause__} {caught.value.__context__}")
+
+
+def test_erasing_a_customer_tells_nobody_who_it_was(heard, tmp_path_factory):
+    """Logs, receipt, tombstones, results and errors; the customer's id is their e-mail address here."""
+    root = tmp_path_factory.mktemp("erased")
+    person = {"customer_id": SECRETS[0], "name": SECRETS[2], "phone": SECRETS[1], "card": SECRETS[3]}
+    lake = Lake(root / "var" / "lake")
+    with lake.lock():
+        lake.write("identities", pa.Table.from_pylist([person]), as_of=None, fingerprint="f")
+    settings = Settings(root=root / "var", source=Source(kind="parquet", path=root / "nowhere"))
+    with closing(sqlite3.connect(root / "var" / "mlflow.db", isolation_level=None)) as store:
+        store.execute("CREATE TABLE tags (value TEXT)")
+        store.execute("INSERT INTO tags VALUES (?)", [f"asked by {SECRETS[0]}"])
+    (receipt,) = erase(settings, [SECRETS[0]], DELIVERY.received_at)
+    heard.append(f"{receipt} {receipt.to_json()}")
+    for path in (root / "var").rglob("*"):
+        heard.append(f"{path} {path.read_bytes().decode('latin-1') if path.is_file() else ''}")
+    stones = read_tombstones(root / "var")
+    with duckdb.connect(config={"threads": 1}) as connection:
+        refusal = refuse(connection, "customers", plant(connection, CONTRACTS["customers"]), stones)
+        admission = admit(connection, CONTRACTS["customers"], refusal.table, DELIVERY)
+    assert refusal.n_refused > 0
+    heard.append(f"{stones} {refusal} {admission.results}")
+    with pytest.raises(LakeError) as caught:
+        bury_without_key(root)
+    heard.append(str(caught.value))
+
+
+def bury_without_key(root: Path) -> None:
+    (root / "var" / "keys" / "tombstones.key").unlink()
+    bury(root / "var", [SECRETS[0]])

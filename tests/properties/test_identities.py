@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from data.contracts.base import Delivery
+from data.contracts import CONTRACTS
+from data.contracts.base import Delivery, Rows
 from data.engine import connect
 from data.quarantine import admit_all
 from data.simulator import TIMEZONE, simulate
@@ -80,6 +81,35 @@ def test_lines_orders_customers_days_and_months_hold_the_same_money(night):
     sold, returned, neither = (cents(night, signed.format(sign)) for sign in (">", "<", "="))
     assert sold + returned + neither == found.accepted_total
     assert 0 < -returned <= sold
+
+
+def test_the_totals_of_orders_and_of_customers_are_the_totals_of_lines(night):
+    backend, *_ = night
+    totals = """CREATE OR REPLACE TABLE with_totals AS SELECT * REPLACE (CAST(sum(amount_cents)
+        OVER (PARTITION BY order_id) AS BIGINT) AS order_total_cents) FROM transactions_accepted"""
+    backend.con.execute(totals)
+    rule = next(rule for rule in CONTRACTS["transactions"].expectations if rule.name.startswith("order total"))
+    rows = Rows("with_totals", Delivery(END), {"order_total_cents": "order_total_cents"})
+    assert cents(night, f"SELECT count(*) FROM with_totals WHERE NOT {rule.predicate(rows)}") == 0
+    by_order = "SELECT sum(total) FROM (SELECT order_id, max(order_total_cents) AS total FROM with_totals GROUP BY 1)"
+    by_customer = """SELECT sum(total) FROM (SELECT customer_id, sum(total) AS total FROM (SELECT customer_id, order_id,
+        max(order_total_cents) AS total FROM with_totals GROUP BY ALL) GROUP BY 1)"""
+    lines = cents(night, "SELECT sum(amount_cents) FROM transactions_accepted")
+    assert [cents(night, by_order), cents(night, by_customer)] == [lines, lines]
+
+
+def test_no_customer_got_back_more_than_was_paid(night):
+    back = """SELECT count(*) FROM (SELECT customer_id, product_id, sum(amount_cents) AS left_over
+        FROM transactions_accepted WHERE customer_id IS NOT NULL GROUP BY ALL) WHERE left_over < 0"""
+    assert cents(night, back) == 0
+    rule = next(rule for rule in CONTRACTS["transactions"].expectations if rule.name.startswith("returned more"))
+    rows = Rows("transactions_accepted", Delivery(END), {})
+    assert cents(night, f"SELECT count(*) FROM transactions_accepted WHERE NOT {rule.predicate(rows)}") == 0
+    # The sales that the returns belong to are gone: every return is told, and no sale.
+    unsold = "CREATE OR REPLACE VIEW unsold AS SELECT * FROM transactions_accepted WHERE quantity < 0"
+    night[0].con.execute(unsold)
+    told = f"SELECT count(*) FROM unsold WHERE NOT {rule.predicate(Rows('unsold', Delivery(END), {}))}"
+    assert cents(night, told) == cents(night, "SELECT count(customer_id) FROM unsold") > 100
 
 
 @pytest.mark.parametrize("as_of", [MIDDLE, END])

@@ -135,7 +135,14 @@ def test_a_date_with_a_time_is_no_date(connection, sql_type, delivered, read):
 
 
 @pytest.mark.parametrize(
-    ("sql_type", "value", "read"), [("INTEGER", 1, True), ("INTEGER", 2, None), ("VARCHAR", "no", False)]
+    ("sql_type", "value", "read"),
+    [
+        ("INTEGER", 1, True),
+        ("INTEGER", 2, None),
+        *(("VARCHAR", word, True) for word in ("yes", "Y", "true", "1", " TRUE ", "t")),
+        *(("VARCHAR", word, False) for word in ("no", "N", "false", "0", "No ", "F")),
+        *(("VARCHAR", word, None) for word in ("ja", "on", "2", "1.0", "yes!")),
+    ],
 )
 def test_flags_are_read_from_text_and_from_zero_and_one(connection, sql_type, value, read):
     connection.execute(

@@ -1,6 +1,7 @@
 """The border: typed, labelled once with every reason, split, reconciled."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,10 +11,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from data.cells import columns_of
 from data.contracts import CONTRACTS
 from data.contracts.base import Contract, Delivery, Rows, Severity
+from data.contracts.rules import rules
 from data.errors import ContractError
-from data.quarantine import Reconciliation, ReconciliationError, admit, admit_all
+from data.quarantine import Admission, Reconciliation, ReconciliationError, admit, admit_all
 
 TRANSACTIONS, CUSTOMERS = CONTRACTS["transactions"], CONTRACTS["customers"]
 DELIVERY = Delivery(datetime(2024, 5, 1), "America/New_York", ("USD",), reject_limit=1.0)
@@ -89,7 +92,7 @@ def test_first_load_knows_everything_when_it_happened_and_later_loads_when_it_ca
     query = "SELECT known_at FROM transactions_accepted ORDER BY order_id"
     admit(connection, TRANSACTIONS, deliver(connection, [LINE | {"known_at": None}, lines[1]]), DELIVERY)
     assert connection.execute(query).fetchall() == [(LINE["event_time"],), (datetime(2024, 4, 2),)]
-    admit(connection, TRANSACTIONS, "raw", replace(DELIVERY, is_first_load=False))
+    admit(connection, TRANSACTIONS, "raw", replace(DELIVERY, known_at=DELIVERY.received_at))
     assert connection.execute(query).fetchall() == [(DELIVERY.received_at,), (datetime(2024, 4, 2),)]
 
 
@@ -189,7 +192,7 @@ def test_parents_are_admitted_first_and_only_accepted_ones_count(connection):
     connection.execute("CREATE TABLE people AS FROM (VALUES ('C1', 'ok'), ('C2', chr(65533))) t(customer_id, region)")
     admissions = admit_all(connection, {"transactions": "raw", "customers": "people"}, DELIVERY)
     assert list(admissions) == ["customers", "transactions"]
-    assert reasons(connection, "customers_quarantine") == ["bad UTF-8"]
+    assert reasons(connection, "customers_quarantine") == ["unreadable text"]
     assert reasons(connection) == ["orphan customer"]
 
 
@@ -234,3 +237,174 @@ def _label_nothing(connection: duckdb.DuckDBPyConnection, contract: Contract, ro
     # A label on a row that is not there makes a null in the anti-join, which is how rows get lost.
     connection.execute("CREATE OR REPLACE TABLE lost AS SELECT CAST(NULL AS BIGINT) AS bad_row, 'gone' AS reasons")
     return "lost"
+
+
+def tables(connection: duckdb.DuckDBPyConnection, **given: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """Deliver several tables, and return the names of their raw ones by contract."""
+    for name, lines in given.items():
+        connection.register("arrow", pa.Table.from_pylist([dict(line) for line in lines]))
+        connection.execute(f"CREATE OR REPLACE TABLE raw_{name} AS FROM arrow")
+    return {name: f"raw_{name}" for name in given}
+
+
+def failed(admission: Admission) -> dict[str, int]:
+    return {result.expectation: result.n_failed for result in admission.results if not result.is_passed}
+
+
+def test_a_line_may_refer_to_a_customer_of_tonight_and_of_an_earlier_night(connection):
+    connection.execute("CREATE TABLE earlier AS SELECT 'C0' AS customer_id, 'North' AS region")
+    lines = [LINE | {"order_id": f"O{number}", "customer_id": f"C{number}"} for number in (0, 1, 2)]
+    raw = tables(connection, customers=[{"customer_id": "C1"}], transactions=lines)
+    admissions = admit_all(connection, raw, replace(DELIVERY, parents={"customers": "earlier"}))
+    assert reasons(connection) == ["orphan customer"]
+    assert connection.execute("SELECT order_id FROM transactions_accepted ORDER BY 1").fetchall() == [("O0",), ("O1",)]
+    assert admissions["customers"].reconciliation.n_accepted == 1, "the earlier ones are no rows of this delivery"
+
+
+def test_a_line_may_refer_to_an_earlier_customer_alone(connection):
+    connection.execute("CREATE TABLE earlier AS SELECT 'C1' AS customer_id")
+    known = replace(DELIVERY, parents={"customers": "earlier"})
+    empty = {
+        "customers": [{"customer_id": None}],
+        "transactions": [LINE, LINE | {"order_id": "O2", "customer_id": "C2"}],
+    }
+    raw = tables(connection, **empty)
+    connection.execute("DELETE FROM raw_customers")
+    admit_all(connection, raw, replace(known, absent=("customers",)))
+    assert reasons(connection) == ["orphan customer"]
+
+
+def test_who_was_refused_tonight_is_nobody_to_refer_to(connection):
+    raw = tables(connection, customers=[{"customer_id": "C1", "first_seen_on": "x"}], transactions=[LINE])
+    admit_all(connection, raw, DELIVERY)
+    assert reasons(connection) == ["orphan customer"]
+
+
+def test_a_table_that_nobody_keeps_makes_no_orphans(connection):
+    plan = {"customer_id": "C1", "plan": "basic", "started_on": "2023-01-01"}
+    raw = tables(connection, customers=[{"customer_id": "x"}], subscriptions=[plan])
+    connection.execute("DELETE FROM raw_customers")
+    found = admit_all(connection, raw, DELIVERY)["subscriptions"]
+    assert found.reconciliation.n_accepted == 1
+    (orphans,) = (result for result in found.results if result.expectation == "orphan customer")
+    assert orphans.detail == "not checked: no table customers"
+
+
+def test_an_empty_table_in_the_place_of_an_absent_one_breaks_no_rule(connection):
+    raw = tables(connection, customers=[{"customer_id": "C1", "has_churned": "yes"}], transactions=[LINE])
+    connection.execute("DELETE FROM raw_transactions")
+    with pytest.raises(ContractError, match="fewer than 1 rows"):
+        admit_all(connection, raw, DELIVERY)
+    found = admit_all(connection, raw, replace(DELIVERY, absent=("transactions",)))
+    results = {result.expectation: result for result in found["transactions"].results}
+    assert results["fewer than 1 rows"].detail == "not delivered"
+    assert {rule.name for rule in rules(TRANSACTIONS)} <= set(results)
+    assert failed(found["transactions"]) == {}
+    assert connection.execute("SELECT has_churned FROM customers_accepted").fetchall() == [(True,)]
+    assert connection.execute("SELECT count(known_at) FROM transactions_accepted").fetchall() == [(0,)]
+
+
+RETURN = LINE | {
+    "order_id": "R1",
+    "event_time": datetime(2024, 3, 20),
+    "quantity": Decimal(-1),
+    "amount_cents": -250,
+}
+
+
+@pytest.mark.parametrize(
+    ("known", "is_covered"),
+    [
+        ([], False),
+        ([LINE], True),
+        ([LINE | {"amount_cents": 249}], False),
+        ([LINE | {"quantity": Decimal("0.5")}], False),
+        ([LINE | {"event_time": datetime(2024, 3, 21)}], False),
+        ([LINE, RETURN | {"order_id": "R0"}], False),
+        # The same return is delivered again, and is one.
+        ([LINE, RETURN], True),
+    ],
+)
+def test_a_return_is_covered_by_what_was_sold_on_earlier_nights(connection, known, is_covered):
+    nothing = LINE | {"customer_id": "C9"}
+    tables(connection, known=[nothing, *known])
+    delivery = replace(DELIVERY, parents={"transactions": "raw_known"})
+    found = admit(connection, TRANSACTIONS, deliver(connection, [RETURN]), delivery)
+    assert failed(found) == ({} if is_covered else {"returned more than was sold": 1})
+    assert found.reconciliation.n_accepted == 1, "a warning holds nothing back"
+
+
+def test_a_null_in_tonight_s_lines_hides_no_earlier_sale(connection):
+    tables(connection, known=[LINE])
+    delivery = replace(DELIVERY, parents={"transactions": "raw_known"})
+    spoilt = LINE | {"order_id": None, "product_id": "P2", "event_time": None, "quantity": None}
+    found = admit(connection, TRANSACTIONS, deliver(connection, [RETURN, spoilt]), delivery)
+    assert "returned more than was sold" not in failed(found)
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "vanished"),
+    [
+        ((), [], []),
+        (("customer_id", "region"), [], []),
+        (("region", "customer_id"), [], []),
+        (("customer_id",), ["region"], []),
+        (("customer_id", "region", "town", "kids"), [], ["town", "kids"]),
+        (("customer_id", "Region"), ["region"], ["Region"]),
+    ],
+)
+def test_columns_that_come_and_go_are_warned_of(connection, known, new, vanished):
+    """Catalogue row D9: what is added is warned of, what is reordered is accepted."""
+    raw = tables(connection, customers=[{"customer_id": "C1", "region": "North"}])
+    delivery = replace(DELIVERY, known_columns={"customers": known} if known else {})
+    found = admit_all(connection, raw, delivery)["customers"]
+    results = {result.expectation: result for result in found.results}
+    for name, columns in (("new column", new), ("vanished column", vanished)):
+        assert results[name].severity is Severity.WARNING
+        assert (results[name].n_failed, results[name].is_passed) == (len(columns), not columns)
+        assert results[name].detail == (", ".join(columns) if known else "not checked: no earlier delivery")
+    assert found.reconciliation.n_accepted == 1
+    assert columns_of(connection, "raw_customers") == ("customer_id", "region")
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "expected"),
+    [
+        ("RENAME quantity TO units", "transactions has no column quantity, but order_id, .*units", "quantity"),
+        ("DROP quantity", "transactions has no column quantity", "the columns order_id, .*quantity"),
+        ("ALTER quantity TYPE DATE USING DATE '2024-01-01'", "quantity as DATE", "a decimal in quantity"),
+        ("ALTER order_id TYPE DOUBLE USING 1.5", "order_id as DOUBLE", "a text in order_id"),
+    ],
+)
+def test_a_needed_column_that_is_renamed_gone_or_of_another_type_is_refused(connection, change, found, expected):
+    """Catalogue row D9: the error names the column, what was expected and what was found."""
+    deliver(connection, [LINE])
+    connection.execute(f"ALTER TABLE raw {change}")
+    with pytest.raises(ContractError) as caught:
+        admit(connection, TRANSACTIONS, "raw", DELIVERY)
+    assert re.search(found, caught.value.found)
+    assert re.search(expected, caught.value.expected)
+
+
+@pytest.mark.parametrize("wider", ["BIGINT", "HUGEINT", "DECIMAL(18,2)", "DOUBLE", "VARCHAR"])
+def test_a_type_that_became_wider_reads_the_same(connection, wider):
+    """Catalogue row D9."""
+    deliver(connection, [LINE])
+    connection.execute(f"ALTER TABLE raw ALTER amount_cents TYPE {wider}")
+    admit(connection, TRANSACTIONS, "raw", DELIVERY)
+    assert connection.execute("SELECT amount_cents FROM transactions_accepted").fetchall() == [(250,)]
+
+
+@pytest.mark.parametrize("name", [name for name in CONTRACTS if name not in {"transactions", "trials"}])
+def test_every_table_stops_at_one_row_above_its_limit(connection, name):
+    """Catalogue row D7."""
+    contract = CONTRACTS[name]
+    key = contract.key[0]
+    good = [{**contract.examples[0], key: f"K{number}"} for number in range(19)]
+    bad = [{**contract.examples[0], key: f"K{number}", contract.columns[0].name: None} for number in (90, 91)]
+    bad = [row | {contract.columns[1].name: f"v{place}"} for place, row in enumerate(bad)]
+    delivery = replace(DELIVERY, reject_limit=0.05)
+    admission = admit(connection, contract, deliver(connection, [*good, bad[0]]), delivery)
+    assert admission.reconciliation.n_quarantined == 1
+    with pytest.raises(ContractError, match=rf"{name}: too many rejected rows \(9\.52% rejected"):
+        admit(connection, contract, deliver(connection, [*good, *bad]), delivery)

@@ -8,10 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import demo
-from data.contracts import CONTRACTS
 from data.errors import ConfigError, ContractError
 from data.simulator import simulate
-from data.sources import DemoSource, ParquetSource
+from data.sources import DemoSource, ParquetSource, digest
 
 NEEDED = ("customers", "products", "transactions")
 
@@ -23,9 +22,9 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def test_the_files_come_back_as_the_tables_that_were_written(folder):
-    tables = ParquetSource(folder).tables()
-    assert set(tables) == set(CONTRACTS)
+def test_the_files_come_back_as_the_tables_that_were_written(tables_of, folder):
+    tables = tables_of(ParquetSource(folder))
+    assert set(tables) == set(demo.TABLES)
     for name, table in simulate(seed=1, n_customers=50, n_days=112).tables.items():
         assert tables[name].equals(table)
 
@@ -34,42 +33,42 @@ def test_the_digest_does_not_depend_on_place_or_time(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("elsewhere")
     for path in sorted(folder.iterdir(), reverse=True):
         (other / path.name).write_bytes(path.read_bytes())
-    assert ParquetSource(other).digest() == ParquetSource(folder).digest() == ParquetSource(folder).digest()
+    assert digest(ParquetSource(other)) == digest(ParquetSource(folder)) == digest(ParquetSource(folder))
 
 
-@pytest.mark.parametrize("name", sorted(CONTRACTS))
+@pytest.mark.parametrize("name", sorted(demo.TABLES))
 def test_any_byte_of_any_file_changes_the_digest(folder, name):
-    before = ParquetSource(folder).digest()
+    before = digest(ParquetSource(folder))
     path = folder / f"{name}.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert ParquetSource(folder).digest() != before
+    assert digest(ParquetSource(folder)) != before
 
 
 def test_two_files_that_change_places_change_the_digest(folder):
-    before = ParquetSource(folder).digest()
+    before = digest(ParquetSource(folder))
     (folder / "customers.parquet").rename(folder / "spare")
     (folder / "products.parquet").rename(folder / "customers.parquet")
     (folder / "spare").rename(folder / "products.parquet")
-    assert ParquetSource(folder).digest() != before
+    assert digest(ParquetSource(folder)) != before
 
 
-def test_files_that_are_no_raw_tables_are_not_read(folder):
-    before = ParquetSource(folder).digest()
+def test_files_that_are_no_raw_tables_are_not_read(tables_of, folder):
+    before = digest(ParquetSource(folder))
     (folder / "notes.parquet").write_bytes(b"no parquet")
     (folder / "customers.csv").write_text("customer_id")
-    assert ParquetSource(folder).digest() == before
-    assert set(ParquetSource(folder).tables()) == set(CONTRACTS)
+    assert digest(ParquetSource(folder)) == before
+    assert set(tables_of(ParquetSource(folder))) == set(demo.TABLES)
 
 
-def test_a_shop_may_keep_no_campaigns(folder):
-    with_all = ParquetSource(folder).digest()
+def test_a_shop_may_keep_no_campaigns(tables_of, folder):
+    with_all = digest(ParquetSource(folder))
     for name in ("campaigns", "contacts"):
         (folder / f"{name}.parquet").unlink()
     source = ParquetSource(folder)
-    assert set(source.tables()) == set(NEEDED)
-    assert source.digest() != with_all
+    assert set(tables_of(source)) == set(NEEDED)
+    assert digest(source) != with_all
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -85,25 +84,25 @@ def test_a_folder_that_is_not_there_misses_all_three(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
-def test_a_damaged_file_is_named_in_one_line(folder, cut):
+def test_a_damaged_file_is_named_in_one_line(tables_of, folder, cut):
     """Catalogue row D10."""
     path = folder / "transactions.parquet"
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ContractError, match=r"transactions\.parquet cannot be read") as caught:
-        ParquetSource(folder).tables()
+        tables_of(ParquetSource(folder))
     assert "\n" not in str(caught.value)
 
 
 def test_the_demo_needs_no_file_of_ours():
     source = DemoSource()
-    assert source.digest() == demo.source_digest()
-    assert source.digest() == DemoSource().digest()
+    assert {piece.digest for piece in source.pieces()} == {demo.source_digest()}
+    assert digest(source) == digest(DemoSource())
 
 
 @pytest.mark.slow
-def test_the_demo_has_every_table():
-    tables = DemoSource().tables()
-    assert set(tables) == set(CONTRACTS)
+def test_the_demo_has_every_table(tables_of):
+    tables = tables_of(DemoSource())
+    assert set(tables) == set(demo.TABLES)
     assert tables["transactions"].num_rows == 1_469_307
     assert max(tables["transactions"]["event_time"].to_pylist()) < demo.AS_OF
     assert all(table.schema == demo.RAW_SCHEMAS[name] for name, table in tables.items())

@@ -1,7 +1,7 @@
 """Ingest: a bad row never stops a night and is never lost, a broken contract always stops it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pytest
 
 from data.contracts import CONTRACTS
+from data.digest import digest
 from data.errors import ContractError
 from data.simulator import simulate
-from data.sources import Loaded, ParquetSource
+from data.sources import Loaded, ParquetSource, Piece
 from data.sources.base import load_tables
 from pipelines.campaign import judge_campaigns
 from pipelines.ingest import RECORDS, ingest
@@ -27,19 +28,22 @@ AS_OF = datetime(2024, 12, 31)
 
 
 class Tables:
-    """A source in memory."""
+    """A source in memory: each table is a piece."""
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
         self._tables = tables
 
-    def digest(self) -> str:
+    def pieces(self) -> tuple[Piece, ...]:
+        return tuple(Piece(name, name, digest(table)) for name, table in self._tables.items())
+
+    def mapping_digest(self, _: str) -> str:
         return "tables"
 
-    def tables(self) -> dict[str, pa.Table]:
-        return self._tables
-
-    def load(self, connection: duckdb.DuckDBPyConnection) -> Mapping[str, Loaded]:
-        return load_tables(connection, self._tables)
+    def load(
+        self, connection: duckdb.DuckDBPyConnection, pieces: Collection[Piece] | None = None
+    ) -> Mapping[str, Loaded]:
+        wanted = self._tables if pieces is None else {piece.contract for piece in pieces}
+        return load_tables(connection, {name: table for name, table in self._tables.items() if name in wanted})
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,7 @@ class TestRows:
         assert set(versions) == {*CONTRACTS, *RECORDS}
         assert quarantined(run, versions) == []
         for name in CONTRACTS:
-            assert run.frame(name, versions, sliced=False).num_rows == raw[name].num_rows
+            assert run.frame(name, versions, sliced=False).num_rows == (raw[name].num_rows if name in raw else 0)
 
     def test_a_bad_row_is_kept_with_all_its_reasons_as_it_came(self, run, raw):
         future = AS_OF + timedelta(days=40)

@@ -18,7 +18,7 @@ from data.contracts.base import Delivery, quoted
 from data.engine import connect
 from data.errors import ConfigError, ContractError, UserError
 from data.quarantine import admit_all
-from data.sources import FilesSource, Loaded, Sources
+from data.sources import FilesSource, Loaded, Sources, digest
 
 HEAD = "order;customer;product;at;units;price"
 LINES = ("007;C1;P1;2024-03-01 10:00:00;2;1.50", "008;C2;1e5;2024-03-02 10:00:00;1;0.10")
@@ -176,7 +176,7 @@ def test_one_bad_line_among_many_goes_to_quarantine_and_stops_nothing(load, conn
     found = admission.reconciliation
     assert (found.n_rows, found.n_accepted, found.n_quarantined) == (201, 200, 1)
     ((reasons, row),) = connection.execute(f"SELECT reasons, row_json FROM {admission.quarantine}").fetchall()
-    assert "bad UTF-8" in reasons
+    assert "unreadable text" in reasons
     assert "line 102" in row or "P\ufffd" in row
     assert len(row) < 1000
     assert cells(connection, "count(*)", "raw_customers") == [(7,)]
@@ -269,7 +269,7 @@ def test_no_path_leaves_the_folder_of_the_configuration(tmp_path, connection, pa
     (tmp_path / "out.csv").write_text("id,town\n1,Bonn\n")
     (folder / "link.csv").symlink_to(tmp_path / "out.csv")
     sources = Sources.model_validate(tomllib.loads(CUSTOMERS_MAPPING % path)["sources"])
-    for use in (FilesSource(sources, folder).digest, lambda: FilesSource(sources, folder).load(connection)):
+    for use in (FilesSource(sources, folder).pieces, lambda: FilesSource(sources, folder).load(connection)):
         with pytest.raises(ConfigError, match=f"{re.escape(path)!r} leaves|{re.escape(path)}' leaves"):
             use()
 
@@ -359,21 +359,21 @@ def test_nothing_is_left_behind(tmp_path):
 def test_the_digest_changes_with_every_byte_and_setting_and_with_nothing_else(tmp_path):
     (tmp_path / "a.csv").write_text("id,town\n1,Bonn\n")
 
-    def digest(config: str = CUSTOMERS_MAPPING % "a.csv", zone: str = "UTC") -> str:
-        return FilesSource(Sources.model_validate(tomllib.loads(config)["sources"]), tmp_path, zone).digest()
+    def of(config: str = CUSTOMERS_MAPPING % "a.csv", zone: str = "UTC") -> str:
+        return digest(FilesSource(Sources.model_validate(tomllib.loads(config)["sources"]), tmp_path, zone))
 
-    first = digest()
+    first = of()
     (tmp_path / "other.csv").write_text("x")
-    assert digest() == first
-    assert len({first, digest(CUSTOMERS_MAPPING % "a.csv" + 'missing = ["NA"]'), digest(zone="Asia/Tokyo")}) == 3
+    assert of() == first
+    assert len({first, of(CUSTOMERS_MAPPING % "a.csv" + 'missing = ["NA"]'), of(zone="Asia/Tokyo")}) == 3
     (tmp_path / "a.csv").write_text("id,town\n1,bonn\n")
-    assert digest() != first
+    assert of() != first
 
 
-def test_tables_in_memory_are_those_that_load_writes(tmp_path):
+def test_tables_in_memory_are_those_that_load_writes(tables_of, tmp_path):
     (tmp_path / "a.csv").write_text(csv_text())
     sources = Sources.model_validate(tomllib.loads(LINES_MAPPING % "a.csv")["sources"])
-    tables = FilesSource(sources, tmp_path).tables()
+    tables = tables_of(FilesSource(sources, tmp_path))
     assert {name: table.num_rows for name, table in tables.items()} == {
         "transactions": 2,
         "customers": 2,

@@ -82,7 +82,7 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
         actions=without_withdrawn(settings, lake, frame("actions")),
         model_decisions=frame("model_decisions"),
         quality=frame("quality"),
-        reconciliation=frame("reconciliation"),
+        reconciliation=_with_refused(frame("reconciliation")),
         metrics=frame("churn_metrics"),
         calibration=frame("calibration"),
         base_rates=rates,
@@ -94,6 +94,13 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
             "value_assumption": _value_assumption(settings),
             "rules_survived": str(frame("rule_counts")["sentence"].iloc[0]),
         },
+    )
+
+
+def _with_refused(reconciliation: pd.DataFrame) -> pd.DataFrame:
+    """Return where the rows went, of nights before rows could be refused too."""
+    return pd.DataFrame({"n_refused": 0, "refused_cents": 0}, index=reconciliation.index).assign(
+        **{str(name): column for name, column in reconciliation.items()}
     )
 
 

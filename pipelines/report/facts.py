@@ -59,11 +59,18 @@ def quarantined(night: Night) -> int:
 
 
 def is_reconciled(night: Night) -> bool:
-    """Return whether rows and money in equal accepted + quarantined + exact duplicates, in every table."""
+    """Return whether rows and money in equal accepted + quarantined + duplicates + refused, in every table."""
     frame = night.reconciliation.fillna(0)
-    rows = frame["n_in"] == frame["n_accepted"] + frame["n_quarantined"] + frame["n_duplicates"]
-    cents = frame["in_cents"] == frame["accepted_cents"] + frame["quarantined_cents"] + frame["duplicate_cents"]
+    rows = frame["n_in"] == sum(frame[f"n_{part}"] for part in ("accepted", "quarantined", "duplicates", "refused"))
+    cents = frame["in_cents"] == sum(
+        frame[f"{part}_cents"] for part in ("accepted", "quarantined", "duplicate", "refused")
+    )
     return bool((rows & cents).all())
+
+
+def has_refused(night: Night) -> bool:
+    """Return whether any row came that may not be kept: of a customer who was erased, or older than its period."""
+    return bool(night.reconciliation["n_refused"].sum() > 0)
 
 
 def failed(night: Night) -> pd.DataFrame:

@@ -218,13 +218,17 @@ def _campaign_name(row: dict[str, object]) -> str:
 
 def _reconciliation(night: Night) -> Table:
     parts = {"n_in": "in", "n_accepted": "accepted", "n_quarantined": "quarantined", "n_duplicates": "duplicate"}
+    names = ["In", "Accepted", "Quarantined", "Exact duplicates"]
+    if facts.has_refused(night):
+        parts["n_refused"] = "refused"
+        names.append("Refused")
     rows = []
-    for row in rows_of(night.reconciliation):
+    # A table that the company does not keep says nothing.
+    for row in rows_of(night.reconciliation[night.reconciliation["n_in"] > 0]):
         cents = {part: row[f"{name}_cents"] for part, name in parts.items()}
         sums = {part: money(value, night.currency) if is_known(value) else "" for part, value in cents.items()}
         cells = [Cell(count(row[part]), (sums[part],)) for part in parts]
         rows.append((Cell(str(row["table_name"])), *cells))
-    names = ("In", "Accepted", "Quarantined", "Exact duplicates")
     heads = (Head("Table"), *(Head(name, is_number=True) for name in names))
     note = "Rows, and the money on them where the table holds money."
     return Table("reconciliation", "Every row and every cent accounted for", heads, rows, note=note)

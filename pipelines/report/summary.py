@@ -91,13 +91,13 @@ def _rows(night: Night) -> Iterator[tuple[str, str]]:
     known = f"{count(len(night.scores))} known, {lately} bought lately"
     yield "Customers", f"{known}; contact {count(chosen)} tomorrow, {held} held out"
     frame = night.reconciliation
-    parts = ("n_in", "n_accepted", "n_quarantined", "n_duplicates")
-    n_in, accepted, set_aside, duplicates = (count(frame[part].fillna(0).sum()) for part in parts)
+    ways = ["accepted", "quarantined", "duplicates"] + ["refused"] * facts.has_refused(night)
+    went = " + ".join(f"{count(frame[f'n_{way}'].fillna(0).sum())} {way}" for way in ways)
     agrees = "agrees" if facts.is_reconciled(night) else "DOES NOT AGREE"
-    yield "Rows", f"{n_in} in = {accepted} accepted + {set_aside} quarantined + {duplicates} duplicates: {agrees}"
-    cents = ("in_cents", "accepted_cents", "quarantined_cents", "duplicate_cents")
-    came, kept, aside, twice = (money(frame[part].fillna(0).sum(), night.currency) for part in cents)
-    yield "Money", f"{came} in = {kept} accepted + {aside} quarantined + {twice} duplicates"
+    yield "Rows", f"{count(frame['n_in'].fillna(0).sum())} in = {went}: {agrees}"
+    sums = {way: frame[f"{way.removesuffix('s')}_cents"].fillna(0).sum() for way in ways}
+    went = " + ".join(f"{money(cents, night.currency)} {way}" for way, cents in sums.items())
+    yield "Money", f"{money(frame['in_cents'].fillna(0).sum(), night.currency)} in = {went}"
     failed = rows_of(facts.failed(night))
     yield from _named("Checks", [_failure(row) for row in failed], limit=_TOP_CHECKS, nothing="every expectation held")
 

@@ -11,7 +11,7 @@ import tomllib
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
+import duckdb
 import pytest
 from PIL import Image
 
@@ -48,15 +48,20 @@ def run(command: list[str], folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def corner_shop(tmp_path_factory) -> Path:
-    """Return a folder with the README's configuration and a small simulated shop as its Parquet files."""
+    """Return a folder with the exports of a small simulated shop."""
     folder = tmp_path_factory.mktemp("corner-shop")
-    (block,) = blocks("toml")
-    (folder / "regulars.toml").write_text(block, encoding="utf-8")
-    source = folder / tomllib.loads(block)["source"]["path"]
-    source.mkdir()
+    (folder / "exports").mkdir()
     for name, table in simulate(seed=3, n_customers=400).tables.items():
-        pq.write_table(table, source / f"{name}.parquet")
+        duckdb.from_arrow(table).write_csv(str(folder / "exports" / f"{name}.csv"))
     return folder
+
+
+def decide(folder: Path) -> None:
+    """Put what the README decides into the configuration that ``init`` wrote, in the place of what it proposed."""
+    (block,) = blocks("toml")
+    parts = re.split(r"^(?=\[)", (folder / "regulars.toml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    kept = [part for part in parts[1:] if part.partition("]")[0].strip("[") not in tomllib.loads(block)]
+    (folder / "regulars.toml").write_text("\n".join([block, *kept]), encoding="utf-8")
 
 
 class TestText:
@@ -132,10 +137,15 @@ class TestCommands:
         """The configuration, the commands and the code in the order of the README, on a shop that nobody has seen."""
         here = Path(sys.executable).parent
         for command in commands():
-            if command[0] != "make":
-                told = run([str(here / Path(command[0]).name), *command[1:]], corner_shop)
+            if command[0] == "make":
+                continue
+            told = run([str(here / Path(command[0]).name), *command[1:]], corner_shop)
+            if command[1] == "init":
+                assert "regulars check" in told
+                decide(corner_shop)
+            else:
                 assert "Corner Shop" in told
-                assert "Contacts" in told
+                assert ("What sells together?" if command[1] == "check" else "Contacts") in told
         printed = run([sys.executable, "-c", "".join(blocks("python")) + VALUES_OF_THE_FEATURE], corner_shop)
         assert "expected_net_value_cents" in printed
         assert "candidate chosen" in printed
@@ -158,8 +168,9 @@ print(json.dumps(dict(zip(frame["customer_id"], frame["n_returns_28d"].tolist())
 
 
 class TestBlocks:
-    def test_the_configuration_is_valid(self, corner_shop):
-        settings = Settings.read(corner_shop / "regulars.toml")
+    def test_the_configuration_is_valid(self, tmp_path):
+        (tmp_path / "regulars.toml").write_text(blocks("toml")[0], encoding="utf-8")
+        settings = Settings.read(tmp_path / "regulars.toml")
         assert settings.company.name == "Corner Shop"
         given = tomllib.loads(blocks("toml")[0])
         dumped = settings.model_dump(mode="json")

@@ -202,8 +202,8 @@ def _record() -> dict[str, pd.DataFrame]:
             ("campaigns", 27, 27, 0, 0, None, None, None, None),
             ("contacts", 6589, 6589, 0, 0, None, None, None, None),
         ],
-        columns=list(COLUMNS["reconciliation"]),
-    )
+        columns=[name for name in COLUMNS["reconciliation"] if "refused" not in name],
+    ).assign(n_refused=0, refused_cents=0)
     return {"model_decisions": decisions, "quality": quality, "reconciliation": reconciliation}
 
 

@@ -266,10 +266,16 @@ def _note_copies(
 ) -> str:
     """Write the ``rowid`` of each row that repeats an earlier one cell by cell, and return the table's name."""
     copies, key = f"{contract.name}__copies", ", ".join(quoted(cell) for cell in cells.values())
-    # Equal rows have equal hashes, so that only rows with a shared hash are compared in full.
+    hashes = quoted(f"{contract.name}__hashes")
+    # Equal rows have equal hashes, so that only rows with a shared hash are read again and compared in full.
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {hashes} AS SELECT rowid AS line, hash({key}) AS digest FROM {quoted(staged)}"
+    )
     connection.execute(
         f"CREATE OR REPLACE TABLE {quoted(copies)} AS SELECT rowid AS copy FROM {quoted(staged)} "
-        f"WHERE hash({key}) IN (SELECT hash({key}) FROM {quoted(staged)} GROUP BY ALL HAVING count(*) > 1) "
+        f"WHERE rowid IN (SELECT line FROM {hashes} WHERE digest IN "
+        f"(SELECT digest FROM {hashes} GROUP BY digest HAVING count(*) > 1)) "
         f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY rowid) > 1"
     )
+    connection.execute(f"DROP TABLE {hashes}")
     return copies

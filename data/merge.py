@@ -1,9 +1,10 @@
 """Merge: rows of a later delivery join those that are known; what is delivered again counts once.
 
 Rows are compared by what they say, not by when they came. A row that is known already is left alone. Where a delivery
-says something else about a key than what is known, its rows take the place of the earlier ones. Of transactions the
-earlier ones stay, with ``replaced_at``: the instant from which they no longer hold, so that the past can be seen as it
-was known. Of the other tables only the newest row of a key is kept, and older versions are in the lake's history.
+says something else about a key than what is known, its rows take the place of the earlier ones. Of what features look
+back on (lines, contracts, statements) the earlier ones stay, with ``replaced_at``: the instant from which they no longer
+hold, so that the past can be seen as it was known. Of the other tables only the newest row of a key is kept, and older
+versions are in the lake's history.
 """
 # ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 
@@ -20,7 +21,7 @@ KNOWN_AT, REPLACED_AT, FIRST_SEEN_ON = "known_at", "replaced_at", "first_seen_on
 _NOT_COMPARED = {KNOWN_AT, REPLACED_AT, "local_time"}
 """Columns that say when a row came or follow from others, and so do not make it another row."""
 
-_HISTORIES = {"transactions"}
+_HISTORIES = {"transactions", "subscriptions", "feedback"}
 """Tables whose replaced rows are kept beside the current ones."""
 
 

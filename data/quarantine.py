@@ -216,18 +216,21 @@ def split(
 
 def _label(connection: duckdb.DuckDBPyConnection, contract: Contract, rows: Rows) -> str:
     """Write the reasons of each bad row, and return the table's name."""
-    labels = f"{contract.name}__labels"
-    rejecting = sorted(
-        (rule for rule in rules(contract) if rule.severity is Severity.REJECT and is_checked(rule, rows)),
-        key=lambda rule: rule.name,
-    )
-    reasons = ", ".join(
-        f"CASE WHEN NOT {rule.predicate(rows)} THEN {literal(rule.name)} END" for rule in rejecting if rule.condition
-    )
+    labels, broken = f"{contract.name}__labels", f"{contract.name}__broken"
+    rejecting = [rule for rule in rules(contract) if rule.severity is Severity.REJECT and is_checked(rule, rows)]
+    connection.execute(f"CREATE OR REPLACE TABLE {quoted(broken)} (bad_row BIGINT, reason VARCHAR)")
+    # In one query the comparisons with other rows would hold the columns of all rules, of all rows, at once.
+    for rule in rejecting:
+        if rule.condition:
+            connection.execute(
+                f"INSERT INTO {quoted(broken)} SELECT {quoted(ROW)}, {literal(rule.name)} FROM {quoted(rows.table)} "
+                f"WHERE NOT {rule.predicate(rows)}"
+            )
     connection.execute(
-        f"CREATE OR REPLACE TABLE {quoted(labels)} AS SELECT * FROM (SELECT {quoted(ROW)} AS bad_row, "
-        f"concat_ws('; ', {reasons}) AS reasons FROM {quoted(rows.table)}) WHERE reasons <> ''"
+        f"CREATE OR REPLACE TABLE {quoted(labels)} AS SELECT bad_row, string_agg(reason, '; ' ORDER BY reason) "
+        f"AS reasons FROM {quoted(broken)} GROUP BY bad_row ORDER BY bad_row"
     )
+    connection.execute(f"DROP TABLE {quoted(broken)}")
     return labels
 
 

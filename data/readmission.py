@@ -5,24 +5,19 @@ A row is known by its ``row_id``, the digest of the row as delivered. What is ha
 as a copy of its repaired form wherever it is read again. A repair that the night refuses is quarantined under an id of
 its own, for another try.
 """
-# ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.cells import distinct, stage
-from data.contracts import CONTRACTS
-from data.contracts.base import Contract, Delivery, quoted
+from data.contracts.base import Contract
 from data.errors import ContractError
 from data.lake import Lake
-from data.quarantine import split
 from data.sources.base import Piece
 
 READMISSIONS = "readmissions"
@@ -37,8 +32,6 @@ _SCHEMA = pa.schema(
         "place": pa.int64(),
     }
 )
-_CHECKED = "repaired rows"
-
 Cells = dict[str, str | None]
 """A row as delivered: its cells as text, by column."""
 
@@ -167,31 +160,6 @@ def repaired_rows(lake: Lake, lines: Sequence[Mapping[str, str | None]]) -> tupl
     return changed, verdicts
 
 
-def check(connection: duckdb.DuckDBPyConnection, rows: Sequence[Open], delivery: Delivery) -> list[Verdict]:
-    """Return a verdict on each repaired row of one table: whether it keeps the contract, looked at with its like.
-
-    Parameters
-    ----------
-    connection
-        Where the accepted tables of ``delivery.parents`` are.
-    rows
-        Repaired rows of one table.
-    delivery
-        What is known about them. What only a whole delivery shows, as what a product usually costs, is not looked at.
-    """
-    if not rows:
-        return []
-    contract = CONTRACTS[rows[0].table_name]
-    connection.register("handed in", _text_table(contract, [row.cells for row in rows]))
-    connection.execute(f'CREATE OR REPLACE TABLE {quoted(_CHECKED)} AS FROM "handed in"')
-    staged = stage(connection, contract, _CHECKED, delivery)
-    split(connection, contract, _CHECKED, staged, distinct(connection, contract, staged))
-    # The staged rows stand in the order of the table that they were made from.
-    labels = connection.execute(f"SELECT bad_row, reasons FROM {quoted(contract.name + '__labels')}").fetchall()
-    reasons = dict(labels)
-    return [Verdict(row.row_id, reasons.get(place, "")) for place, row in enumerate(rows)]
-
-
 def hand_in(lake: Lake, rows: Sequence[Open]) -> None:
     """Put repaired rows where the next night finds them. Hold the lake's lock.
 
@@ -233,7 +201,7 @@ def readmitted(lake: Lake, contract: Contract, digests: Collection[str] | None =
         for row in _handed_in(lake).to_pylist()
         if row["table_name"] == contract.name and (digests is None or row["hand_in"] in digests)
     ]
-    return _text_table(contract, [to_cells(row["row_json"]) for row in found]) if found else None
+    return text_table(contract, [to_cells(row["row_json"]) for row in found]) if found else None
 
 
 def superseded(lake: Lake, contract: Contract) -> set[str]:
@@ -246,7 +214,8 @@ def _handed_in(lake: Lake) -> pa.Table:
     return lake.read(READMISSIONS).sort_by("place") if lake.has(READMISSIONS) else _SCHEMA.empty_table()
 
 
-def _text_table(contract: Contract, rows: Sequence[Cells]) -> pa.Table:
+def text_table(contract: Contract, rows: Sequence[Cells]) -> pa.Table:
+    """Return rows as a raw table of text, with the columns that the contract requires."""
     of_contract = [column.name for column in contract.columns if column.required]
     names = dict.fromkeys([*(name for row in rows for name in row), *of_contract])
     return pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in names})

@@ -39,3 +39,47 @@ def category_entropy(categories: ibis.Table) -> Expression:
 def top_category_share(categories: ibis.Table) -> Expression:
     """Share of the most bought category among the sold lines of the last 182 days."""
     return share(categories.n_sold.max(), categories.n_sold.sum())
+
+
+@feature(view="orders", unit="share", null="no order in the last 182 days", lookback=182)
+def single_line_orders_share(orders: ibis.Table) -> Expression:
+    """Share of the orders of the last 182 days with one sold line alone."""
+    where = orders.is_purchase & within(orders, 182)
+    return share(orders.count(where=where & (orders.n_sold == 1)), orders.count(where=where))
+
+
+@feature(view="orders", unit="cents", null="no order in the last 182 days", lookback=182)
+def line_value_mean_cents(orders: ibis.Table) -> Expression:
+    """Mean value of the sold lines of the orders of the last 182 days, before returns."""
+    where = orders.is_purchase & within(orders, 182)
+    return share(orders.sold_cents.sum(where=where), orders.n_sold.sum(where=where))
+
+
+@feature(view="categories", unit="count", lookback=182)
+def n_categories_182d(categories: ibis.Table) -> Expression:
+    """Different categories bought in the last 182 days."""
+    return categories.count()
+
+
+@feature(view="categories", unit="count", lookback=182)
+def n_lost_categories(categories: ibis.Table) -> Expression:
+    """Categories bought in the last 182 days, but no longer in the last 84."""
+    return categories.count(where=categories.last_age_days > 84)
+
+
+@feature(view="categories", unit="share", null=NO_CATEGORY, lookback=182)
+def lost_categories_share(categories: ibis.Table) -> Expression:
+    """Share of the categories of the last 182 days that were not bought in the last 84."""
+    return share(categories.count(where=categories.last_age_days > 84), categories.count())
+
+
+@feature(view="categories", unit="share", null=NO_CATEGORY, lookback=182)
+def new_categories_share(categories: ibis.Table) -> Expression:
+    """Share of the categories of the last 182 days that were bought in the last 84 for the first time."""
+    return share(categories.count(where=categories.first_age_days <= 84), categories.count())
+
+
+@feature(view="categories", unit="share", null=NO_CATEGORY, lookback=182)
+def repeat_categories_share(categories: ibis.Table) -> Expression:
+    """Share of the categories of the last 182 days with two sold lines or more."""
+    return share(categories.count(where=categories.n_sold >= 2), categories.count())

@@ -48,7 +48,7 @@ def feature_matrix(
     chosen = registry.select(names)
     history = History.at(tables, as_ofs, timezone)
     matrix = history.population
-    for name, members in groupby(sorted(chosen, key=attrgetter("view", "name")), key=attrgetter("view")):
+    for name, members in _by_view(chosen):
         rows = registry.views[name].build(history)
         summary = rows.group_by(*KEYS).aggregate(**{member.name: member.expression(rows) for member in members})
         matrix = matrix.left_join(summary, KEYS).drop(f"{key}_right" for key in KEYS)
@@ -107,6 +107,45 @@ def catalogue(registry: Registry = FEATURES) -> pd.DataFrame:
         for feature in registry.select(None)
     ]
     return pd.DataFrame(rows).astype({"lookback": "Int64"})
+
+
+def plan(names: Sequence[str] | None = None, registry: Registry = FEATURES) -> pd.DataFrame:
+    """Return how the work is shared: view, sources, n_features, lookback (the longest), features.
+
+    One row per view, and each view is aggregated once, whatever the number of its features and of ``as_of``.
+    ``lookback`` is missing where a feature of the view looks at the whole history.
+
+    Parameters
+    ----------
+    names
+        Features to compute, None for all.
+    registry
+        Where the features are registered.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not registered.
+
+    Examples
+    --------
+    >>> plan(["n_orders_7d", "n_orders_28d", "recency_days"])[["view", "n_features"]].to_dict("records")
+    [{'view': 'days', 'n_features': 1}, {'view': 'orders', 'n_features': 2}]
+    """
+    rows = []
+    for name, members in _by_view(registry.select(names)):
+        lookbacks = [member.lookback for member in members]
+        longest = None if None in lookbacks else max(days for days in lookbacks if days is not None)
+        sources = ", ".join(registry.views[name].sources)
+        features = ", ".join(member.name for member in members)
+        rows.append((name, sources, len(members), longest, features))
+    columns = ["view", "sources", "n_features", "lookback", "features"]
+    return pd.DataFrame(rows, columns=columns).astype({"lookback": "Int64"})
+
+
+def _by_view(features: Sequence[Feature]) -> list[tuple[str, list[Feature]]]:
+    ordered = sorted(features, key=attrgetter("view", "name"))
+    return [(name, list(members)) for name, members in groupby(ordered, key=attrgetter("view"))]
 
 
 def _typed(column: Expression, feature: Feature) -> Expression:

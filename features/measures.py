@@ -74,5 +74,15 @@ def entropy(counts: Expression, where: Expression) -> Expression:
         Rows that take part; their counts are positive.
     """
     total = counts.sum(where=where)
-    surprise = (counts.ln() * counts * NANO).round().cast("int64")
-    return total.nullif(0).ln() - share(surprise.sum(where=where), total) / NANO
+    return total.nullif(0).ln() - share(surprise(counts).sum(where=where), total) / NANO
+
+
+def surprise(count: Expression) -> Expression:
+    """Return ``n ln n`` in whole billionths, 0 for none; as integers they add up to the same in any order.
+
+    Parameters
+    ----------
+    count
+        Integer expression, not negative.
+    """
+    return (ibis.greatest(count, 1).ln() * count * NANO).round().cast("int64")

@@ -43,3 +43,28 @@ def contact_recency_days(contacts: ibis.Table) -> Expression:
 def is_in_campaign(contacts: ibis.Table) -> Expression:
     """Whether a campaign that reached the customer is still running."""
     return contacts.is_running.any()
+
+
+@feature(view="orders", unit="share", null="no order in the last 182 days", lookback=182)
+def discounted_orders_share(orders: ibis.Table) -> Expression:
+    """Share of the orders of the last 182 days with a discount on a sold line."""
+    where = orders.is_purchase & within(orders, 182)
+    return share(orders.count(where=where & (orders.discount_cents > 0)), orders.count(where=where))
+
+
+@feature(view="orders", unit="cents", lookback=182)
+def discount_182d_cents(orders: ibis.Table) -> Expression:
+    """Discounts on the sold lines of the orders of the last 182 days."""
+    return orders.discount_cents.sum(where=orders.is_purchase & within(orders, 182))
+
+
+@feature(view="orders", unit="cents", lookback=182)
+def coupon_182d_cents(orders: ibis.Table) -> Expression:
+    """Coupons used in the orders of the last 182 days."""
+    return orders.coupon_cents.sum(where=orders.is_purchase & within(orders, 182))
+
+
+@feature(view="orders", unit="days", null="no order with a coupon before as_of")
+def coupon_recency_days(orders: ibis.Table) -> Expression:
+    """Local calendar days since the last order that used a coupon."""
+    return orders.age_days.min(where=orders.is_purchase & (orders.coupon_cents > 0))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Ibis types its columns at run time; the checker only sees the name.
 Expression: TypeAlias = Any
-Unit = Literal["cents", "count", "days", "share", "ratio", "index", "nats", "flag"]
+Unit = Literal["cents", "count", "days", "years", "share", "ratio", "index", "nats", "flag"]
 LABELS_MODULE = "features.labels"
 
 

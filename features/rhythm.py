@@ -2,7 +2,7 @@
 
 import ibis
 
-from features.measures import deviation, share
+from features.measures import deviation, share, within
 from features.registry import Expression, feature
 
 ONE_DAY = "fewer than two purchase days before as_of"
@@ -37,3 +37,31 @@ def gap_variation(days: ibis.Table) -> Expression:
 def gap_max_days(days: ibis.Table) -> Expression:
     """Longest gap between one purchase day and the next."""
     return days.gap_days.max()
+
+
+@feature(view="days", unit="days", null=ONE_DAY)
+def gap_last_days(days: ibis.Table) -> Expression:
+    """Gap that the last purchase day ended."""
+    return days.gap_days.argmax(days.local_on, where=days.gap_days.notnull())
+
+
+@feature(view="days", unit="index", null="no gap that ended in the last 84 days")
+def gap_trend(days: ibis.Table) -> Expression:
+    """Mean gap that ended in the last 84 days against the mean of all: above 0 is slower than usual, below 0 faster."""
+    where = within(days, 84)
+    recent = share(days.gap_days.sum(where=where), days.gap_days.count(where=where))
+    usual = share(days.gap_days.sum(), days.gap_days.count())
+    return (recent - usual) / (recent + usual)
+
+
+@feature(view="days", unit="count", lookback=84)
+def n_purchase_days_84d(days: ibis.Table) -> Expression:
+    """Local days with a purchase in the last 84 days."""
+    return days.count(where=days.is_purchase & within(days, 84))
+
+
+@feature(view="days", unit="count", lookback=182)
+def n_active_weeks_182d(days: ibis.Table) -> Expression:
+    """Weeks of the last 26, counted back from as_of, with a purchase: 26 is somebody who comes every week."""
+    week = (ibis.greatest(days.age_days, 1) - 1) // 7
+    return week.nunique(where=days.is_purchase & within(days, 182))

@@ -14,12 +14,15 @@ from functools import cached_property
 from typing import Self
 
 import ibis
+from ibis import _
 
 from data.errors import ContractError
 from features.clock import as_of_table
+from features.periods import KEYS, SPAN, Periods, whole_things
 from features.registry import view
 
-KEYS = ("customer_id", "as_of")
+__all__ = ["KEYS", "History", "elapsed_days", "gone_at", "local_age"]
+
 CATEGORY_LOOKBACK_DAYS = 182
 DAY_MICROSECONDS = 86_400_000_000
 
@@ -34,10 +37,13 @@ class History:
         Accepted tables by name.
     as_ofs
         One row per instant: as_of, as_of_on.
+    periods
+        The same, to find out once which row is known at which of them.
     """
 
     tables: Mapping[str, ibis.Table]
     as_ofs: ibis.Table
+    periods: Periods
 
     @classmethod
     def at(cls, tables: Mapping[str, ibis.Table], as_ofs: Sequence[datetime], timezone: str) -> Self:
@@ -57,7 +63,7 @@ class History:
         ConfigError
             If the instants or the time zone cannot be used.
         """
-        return cls(tables, as_of_table(as_ofs, timezone))
+        return cls(tables, as_of_table(as_ofs, timezone), Periods.of(as_ofs, timezone))
 
     def table(self, name: str) -> ibis.Table:
         """Return an accepted table.
@@ -76,19 +82,18 @@ class History:
             raise ContractError(f"tables {sorted(self.tables)}", f"{name} among them", "hand it in, empty if need be")
         return self.tables[name]
 
-    def known(self, rows: ibis.Table) -> ibis.Table:
+    def known(self, rows: ibis.Table, lookback: int | None = None) -> ibis.Table:
         """Return the rows once for each ``as_of`` after their ``ready_at`` and not after their ``gone_at``.
 
         Parameters
         ----------
         rows
             A table with the instant ``ready_at``, and perhaps ``gone_at``: from then on another row holds; null where
-            none does.
+            none does. Or one that was rolled up by the ``since`` and ``until`` of ``Periods.spanned``.
+        lookback
+            Leave out rows whose ``local_on`` is more than so many days before the day of ``as_of``.
         """
-        is_known = rows.ready_at < self.as_ofs.as_of
-        if "gone_at" not in rows.columns:
-            return rows.join(self.as_ofs, is_known)
-        return rows.join(self.as_ofs, is_known & (rows.gone_at.isnull() | (rows.gone_at >= self.as_ofs.as_of)))
+        return self.periods.known(rows, lookback)
 
     @cached_property
     def lines(self) -> ibis.Table:
@@ -107,15 +112,17 @@ class History:
 
     @cached_property
     def parts(self) -> ibis.Table:
-        """Parts of orders: what became usable of one order at one instant on one local day."""
-        lines = self.lines
+        """Parts of orders: what of one order and local day may be used at the same ``as_of``."""
+        lines = self.periods.spanned(self.lines)
         paid_cents = lines.amount_cents + lines.discount_cents + lines.coupon_cents
-        return lines.group_by("customer_id", "order_id", "local_on", "ready_at", "gone_at").aggregate(
+        return lines.group_by("customer_id", "order_id", "local_on", *SPAN).aggregate(
             ordered_at=lines.local_time.min(),
             store_id=lines.store_id.min(),
+            channel=lines.channel.min() if "channel" in lines.columns else ibis.null("string"),
             n_sold=lines.is_sold.sum(),
             n_returned=lines.is_returned.sum(),
             spend_cents=lines.amount_cents.sum(),
+            sold_cents=lines.amount_cents.sum(where=lines.is_sold),
             list_cents=paid_cents.sum(where=lines.is_sold),
             discount_cents=lines.discount_cents.sum(where=lines.is_sold),
             coupon_cents=lines.coupon_cents.sum(),
@@ -125,35 +132,39 @@ class History:
     def known_parts(self) -> ibis.Table:
         """Parts of orders as known at each ``as_of``, with their age."""
         parts = self.known(self.parts)
-        return parts.mutate(age_days=_age(parts))
+        return parts.mutate(age_days=local_age(parts))
 
     @cached_property
     def population(self) -> ibis.Table:
         """Customers with at least one known line: customer_id, as_of."""
-        return self.known_parts.select(*KEYS).distinct()
+        return self.known(self.parts.select("customer_id", *SPAN).distinct()).select(*KEYS).distinct()
 
 
 @view(sources=["transactions"])
 def orders(history: History) -> ibis.Table:
     """Orders as far as they were known.
 
-    Columns: order_id, age_days and ordered_at (local) of its first line, store_id (the least of its lines'), n_sold and
-    n_returned (lines), is_purchase (something was sold), spend_cents (net of returns), list_cents and discount_cents
-    (of sold lines, before any reduction and reduced by), coupon_cents (of all lines).
+    Columns: order_id, age_days and ordered_at (local) of its first line, store_id and channel (the least of its
+    lines'), n_sold and n_returned (lines), is_purchase (something was sold), spend_cents (net of returns), sold_cents
+    (of sold lines), list_cents and discount_cents (of sold lines, before any reduction and reduced by), coupon_cents
+    (of all lines).
     """
-    parts = history.known_parts
-    rows = parts.group_by(*KEYS, "order_id").aggregate(
-        age_days=parts.age_days.max(),
-        ordered_at=parts.ordered_at.min(),
-        store_id=parts.store_id.min(),
-        n_sold=parts.n_sold.sum(),
-        n_returned=parts.n_returned.sum(),
-        spend_cents=parts.spend_cents.sum(),
-        list_cents=parts.list_cents.sum(),
-        discount_cents=parts.discount_cents.sum(),
-        coupon_cents=parts.coupon_cents.sum(),
+    rows = history.periods.combined(
+        history.parts,
+        "order_id",
+        local_on=_.local_on.min(),
+        ordered_at=_.ordered_at.min(),
+        store_id=_.store_id.min(),
+        channel=_.channel.min(),
+        n_sold=_.n_sold.sum(),
+        n_returned=_.n_returned.sum(),
+        spend_cents=_.spend_cents.sum(),
+        sold_cents=_.sold_cents.sum().fill_null(0),
+        list_cents=_.list_cents.sum(),
+        discount_cents=_.discount_cents.sum(),
+        coupon_cents=_.coupon_cents.sum(),
     )
-    return rows.mutate(is_purchase=rows.n_sold > 0)
+    return rows.mutate(is_purchase=rows.n_sold > 0, age_days=local_age(rows)).drop("local_on", "as_of_on")
 
 
 @view(sources=["transactions"])
@@ -163,31 +174,52 @@ def days(history: History) -> ibis.Table:
     Columns: local_on, age_days, spend_cents (net of returns), is_purchase (something was sold: a purchase day) and
     gap_days (to the purchase day before; null unless this is a purchase day with one before it).
     """
-    parts = history.known_parts
-    rows = parts.group_by(*KEYS, "local_on").aggregate(
-        age_days=parts.age_days.max(), spend_cents=parts.spend_cents.sum(), is_purchase=parts.n_sold.sum() > 0
-    )
-    window = ibis.window(group_by=[*KEYS, "is_purchase"], order_by="local_on")
-    rows = rows.mutate(before_on=rows.local_on.lag().over(window))
-    gap = rows.local_on.delta(rows.before_on, unit="day")
-    return rows.mutate(gap_days=rows.is_purchase.ifelse(gap, ibis.null("int64"))).drop("before_on")
+    measures = {"spend_cents": _.spend_cents.sum(), "is_purchase": _.n_sold.sum() > 0}
+    whole = whole_things(history.parts, "local_on", **measures)
+    if len(history.periods.instants) == 1:
+        rows = history.known(_with_gaps(whole.drop("is_steady"), ["customer_id"]))
+    else:
+        # The gaps of a customer whose days became known one after the other, and stayed, are the same at each as_of.
+        before = whole.since.lag().over(group_by="customer_id", order_by="local_on").fill_null(0)
+        stays = whole.until == len(history.periods.instants)
+        whole = whole.mutate(is_settled=whole.is_steady & stays & (before <= whole.since)).drop("is_steady")
+        unsettled = whole.filter(~whole.is_settled)
+        settled = whole.anti_join(unsettled, "customer_id").drop("is_settled")
+        rows = history.known(_with_gaps(settled, ["customer_id"]))
+        others = history.known(history.parts.semi_join(unsettled, "customer_id"))
+        others = others.group_by(*KEYS, "as_of_on", "local_on").aggregate(**measures)
+        rows = rows.union(_with_gaps(others, KEYS).select(*rows.columns))
+    return rows.mutate(age_days=local_age(rows)).drop("as_of_on")
 
 
 @view(sources=["transactions", "products"])
 def categories(history: History) -> ibis.Table:
     """Categories bought within 182 days; products without a category are left out.
 
-    Columns: category, last_age_days (of its newest sold line), n_sold (lines).
+    Columns: category, last_age_days and first_age_days (of its newest and oldest sold line within 182 days), n_sold
+    (lines).
     """
     products = history.table("products")
     # One row per product even where a catalogue repeats it: a join must never multiply lines.
     products = products.group_by("product_id").aggregate(category=products.category.max())
     lines = history.lines
     lines = lines.filter(lines.is_sold).join(products.filter(products.category.notnull()), "product_id")
-    rows = history.known(lines.select("customer_id", "category", "local_on", "ready_at", "gone_at"))
-    rows = rows.mutate(age_days=_age(rows))
-    rows = rows.filter(rows.age_days <= CATEGORY_LOOKBACK_DAYS)
-    return rows.group_by(*KEYS, "category").aggregate(last_age_days=rows.age_days.min(), n_sold=rows.count())
+    lines = lines.mutate(n_sold=1, first_on=lines.local_on, last_on=lines.local_on)
+    rows = history.periods.gathered(
+        lines,
+        "category",
+        CATEGORY_LOOKBACK_DAYS,
+        n_sold=_.n_sold.sum(),
+        first_on=_.first_on.min(),
+        last_on=_.last_on.max(),
+    )
+    return rows.select(
+        *KEYS,
+        "category",
+        "n_sold",
+        last_age_days=local_age(rows, rows.last_on),
+        first_age_days=local_age(rows, rows.first_on),
+    )
 
 
 @view(sources=["campaigns", "contacts"])
@@ -199,19 +231,35 @@ def contacts(history: History) -> ibis.Table:
     """
     reached = history.table("contacts")
     reached = reached.filter(reached.contacted_at.notnull(), reached.arm != "control")
-    reached = reached.group_by("customer_id", "campaign_id").aggregate(ready_at=reached.contacted_at.min())
+    ready_at = reached.contacted_at
+    if "known_at" in reached.columns:
+        ready_at = ibis.greatest(ready_at, reached.known_at.fill_null(ready_at))
+    reached = reached.select("customer_id", "campaign_id", "contacted_at", ready_at=ready_at)
     campaigns = history.table("campaigns")
     plans = campaigns.group_by("campaign_id").aggregate(
         last_on=campaigns.ends_on.fill_null(ibis.literal(date(9999, 12, 31))).max()
     )
-    rows = history.known(reached).left_join(plans, "campaign_id")
-    elapsed = rows.as_of.delta(rows.ready_at, unit="microsecond")
+    known = history.known(reached)
+    known = known.group_by(*KEYS, "as_of_on", "campaign_id").aggregate(contacted_at=known.contacted_at.min())
+    rows = known.left_join(plans, "campaign_id")
     return rows.select(
         *KEYS,
         "campaign_id",
-        age_days=elapsed // DAY_MICROSECONDS,
+        age_days=elapsed_days(rows, rows.contacted_at),
         is_running=(rows.last_on >= rows.as_of_on).fill_null(False),
     )
+
+
+def _with_gaps(days: ibis.Table, keys: Sequence[str]) -> ibis.Table:
+    window = ibis.window(group_by=[*keys, "is_purchase"], order_by="local_on")
+    days = days.mutate(before_on=days.local_on.lag().over(window))
+    gap = days.local_on.delta(days.before_on, unit="day")
+    return days.mutate(gap_days=days.is_purchase.ifelse(gap, ibis.null("int64"))).drop("before_on")
+
+
+def elapsed_days(rows: ibis.Table, instant: ibis.Value) -> ibis.Value:
+    """Return the whole days of 24 hours from an instant to ``as_of``: for events that carry no wall clock."""
+    return rows.as_of.delta(instant, unit="microsecond") // DAY_MICROSECONDS
 
 
 def gone_at(lines: ibis.Table) -> ibis.Value:
@@ -219,6 +267,7 @@ def gone_at(lines: ibis.Table) -> ibis.Value:
     return lines.replaced_at if "replaced_at" in lines.columns else ibis.null("timestamp(6)")
 
 
-def _age(rows: ibis.Table) -> ibis.Value:
+def local_age(rows: ibis.Table, day: ibis.Value | None = None) -> ibis.Value:
+    """Return the local calendar days from ``local_on``, or another day, to the day of ``as_of``, never below zero."""
     # Where clocks go back over midnight an event may carry the day after as_of's: it is of today.
-    return ibis.greatest(rows.as_of_on.delta(rows.local_on, unit="day"), 0)
+    return ibis.greatest(rows.as_of_on.delta(rows.local_on if day is None else day, unit="day"), 0)

@@ -24,6 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from models.calibration import Band, fit_band
 from models.folds import customer_folds, usable_features
+from models.inputs import INPUTS
 from models.spec import FloatArray, ModelSpec, binary_label, design
 
 SPEC = ModelSpec(
@@ -41,6 +42,7 @@ SPEC = ModelSpec(
         "top_decile_lift",
     ),
     gate_metric="log_loss",
+    features=INPUTS,
 )
 INTERVAL_LEVEL = 0.90
 CANDIDATES: Mapping[str, tuple[str, ...]] = {

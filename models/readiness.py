@@ -125,10 +125,13 @@ def _churn(facts: Facts) -> Answer:
     if facts.lines is None or facts.churn is None:
         if facts.label is not None:
             return _answer("churn", _labelled(facts.label), _doubts_of_label(facts.label))
+        n_contracts = sum(table.n_accepted for table in facts.tables if table.name == "subscriptions")
+        beside = f"; {n_contracts:,} subscriptions alone are not learnt from yet" if n_contracts else ""
         return _no(
             "churn",
-            "there are neither purchases over time nor a label of who left",
-            "Map order lines under [sources.transactions], or name the column that says who left.",
+            f"there are neither purchases over time nor a label of who left{beside}",
+            "Map order lines under [sources.transactions], or deliver one row per customer with a column that says "
+            "who left, and name it as label in [sources.customers].",
         )
     churn, judged = facts.churn, facts.churn.by_date[-1] if facts.churn.by_date else None
     found = (
@@ -222,7 +225,11 @@ def _value(facts: Facts) -> Answer:
     lines, churn = facts.lines, facts.churn
     if lines is None or churn is None:
         return _no("value", "there are no purchases over time", "Map order lines under [sources.transactions].")
-    if lines.sales_cents <= 0:
+    if lines.sales_cents < 0:
+        reason = "the amounts add up to less than nothing"
+        action = "If what is spent has a minus, as in bank statements, set negated = true in money.amount_cents."
+        return _no("value", reason, action)
+    if not lines.sales_cents:
         return _no("value", "the lines carry no money", "Map money.amount_cents under [sources.transactions].")
     doubts = [*_doubts_of_history(churn, lines), *_doubts_of_customers(lines), *_doubts_of_gaps(lines)]
     if lines.top_tenth_share is not None and lines.top_tenth_share > HEAVY_TENTH:
@@ -345,7 +352,7 @@ def _doubts_of_lot(trial: TrialFacts) -> list[_Doubt]:
 
 def _doubts_of_choice(trial: TrialFacts) -> list[_Doubt]:
     """Say how far an adjusted comparison goes where chance did not decide."""
-    action = "Draw the next campaign's control group by lot: only then is the difference the campaign's doing."
+    action = "Draw the next campaign's control group by lot: only then does a difference say what changed."
     is_far = trial.propensity_auc is not None and trial.propensity_auc > FAR_APART
     stated = "not randomised" if trial.is_randomised is False else "nothing says that it was randomised"
     reason = f"{stated}, and its two sides differed before ({_apart(trial)})"

@@ -24,6 +24,7 @@ from data.errors import TrainingError
 from models.baselines import trailing_value
 from models.evaluation import paired_difference, point
 from models.folds import customer_folds, usable_features
+from models.inputs import INPUTS
 from models.spec import FloatArray, ModelSpec, design
 
 SPEC = ModelSpec(
@@ -33,6 +34,7 @@ SPEC = ModelSpec(
     metrics=("root_squared_error", "absolute_error", "total_bias_share"),
     # Values are added up, so the mean is wanted; absolute error would reward the median, which is too low.
     gate_metric="root_squared_error",
+    features=INPUTS,
 )
 TRAILING_DAYS = 84
 INTERVAL_LEVEL = 0.90

@@ -11,8 +11,8 @@ import pyarrow as pa
 from features.clock import shift
 from features.labels import eligible, labels
 from features.matrix import feature_matrix, to_frame
-from features.registry import FEATURES
 from models.campaign import Campaign, judge
+from models.inputs import INPUTS
 from models.verdict import Verdict, verdicts_frame
 from pipelines.frames import to_table
 from pipelines.run import Run, Versions, local_midnight
@@ -76,7 +76,7 @@ def _seen(run: Run, tables: Mapping[str, ibis.Table], windows: list[Window]) -> 
     """Return features, eligibility and spend of every customer at every start and placebo start, in one pass."""
     settings, timezone = run.settings.campaigns, run.settings.company.timezone
     instants = sorted({at for window in windows for at in (window.starts_at, window.placebo_at)})
-    matrix = feature_matrix(tables, instants, timezone)
+    matrix = feature_matrix(tables, instants, timezone, INPUTS)
     who = eligible(tables, instants, timezone, run.settings.churn.eligible_days)
     spent = labels(tables, instants, timezone, settings.outcome_days, observed_until=run.as_of)
     keys = ["customer_id", "as_of"]
@@ -104,7 +104,7 @@ def _verdict(run: Run, window: Window, contacts: pd.DataFrame, seen: pd.DataFram
     )
     if mine["propensity"].notna().all():
         customers["propensity"] = mine["propensity"].reindex(at_start.index).to_numpy()
-    names = list(FEATURES)
+    names = list(INPUTS)
     return judge(
         window.campaign,
         customers,

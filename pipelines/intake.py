@@ -22,6 +22,9 @@ from pipelines.repairs import Repairs
 from pipelines.run import Run
 from pipelines.safeguards import Safeguards
 
+ENOUGH_FOR_A_MEDIAN = 30
+"""Lines of a batch from which their median amount says whether all of it is in another unit: a quiet day's does not."""
+
 
 @dataclass
 class Intake:
@@ -72,6 +75,12 @@ class Intake:
             A contract is broken.
         """
         loaded = {name: self._admissible(name, one) for name, one in self._loaded(batch).items()}
+        # Where every row was of somebody who was erased, nothing came either.
+        loaded = {
+            name: one
+            for name, one in loaded.items()
+            if name not in self.tables or one.n_rows > self._n_refused.get(name, 0)
+        }
         absent = tuple(name for name in CONTRACTS if name not in loaded and name not in self.tables)
         delivery = replace(self._delivery(batch, loaded), absent=absent, repaired=self.repairs.superseded)
         every = loaded | load_tables(self.connection, {name: _nothing(name) for name in absent})
@@ -90,7 +99,9 @@ class Intake:
         repaired = self.repairs.tables(batch.pieces)
         if repaired:
             return load_tables(self.connection, repaired)
-        return dict(self.source.load(self.connection, batch.pieces)) if batch.pieces else {}
+        loaded = self.source.load(self.connection, batch.pieces) if batch.pieces else {}
+        # The shop was closed: nothing came of a table that is known, which breaks no contract.
+        return {name: one for name, one in loaded.items() if one.n_rows or name not in self.tables}
 
     def _admissible(self, name: str, loaded: Loaded) -> Loaded:
         """Give customers their pseudonyms and hide who was erased, before anything else sees them."""
@@ -116,7 +127,7 @@ class Intake:
     def _delivery(self, batch: Batch, loaded: Mapping[str, Loaded]) -> Delivery:
         company, lines, usual = self.run.settings.company, self.lines(), None
         known = self.tables | ({"transactions": lines} if lines else {})
-        if lines:
+        if lines and "transactions" in loaded and loaded["transactions"].n_rows >= ENOUGH_FOR_A_MEDIAN:
             query = f"SELECT CAST(median(amount_cents) AS BIGINT) FROM {quoted(lines)}"  # noqa: S608 - quoted
             ((usual,),) = self.connection.execute(query).fetchall()
         columns = {

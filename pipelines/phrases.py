@@ -14,6 +14,8 @@ PHRASES: Mapping[str, Phrase] = {
     "recency_to_gap_ratio": Phrase("away {value} times as long as usual for them (typical {typical})", "ratio"),
     "gap_mean_days": Phrase("comes every {value} on average (typical {typical})", "days"),
     "gap_median_days": Phrase("comes every {value} (typical {typical})", "days"),
+    "gap_last_days": Phrase("stayed away {value} before the last visit (typical {typical})", "days"),
+    "n_active_weeks_182d": Phrase("came in {value} of the last 26 weeks (typical {typical})", "count"),
     "gap_variation": Phrase("comes irregularly (variation {value}, typical {typical})", "ratio"),
     "orders_trend": Phrase("orders run at {value} of their earlier pace (typical {typical})", "pace"),
     "spend_28d_cents": Phrase("spent {value} in the last 4 weeks (typical {typical})", "cents"),

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from data.demo import AS_OF
+from data.errors import ConfigError
 from data.identity.masters import decided_by_people, read_log
 from data.lake import Lake
 from data.privacy import consented
@@ -49,10 +50,11 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day, today: Da
     Raises
     ------
     ConfigError
-        The configuration or its source is not there or holds what is not allowed, or nothing says whether customers may
-        be contacted.
+        The configuration or its source is not there or holds what is not allowed, there are no order lines, or nothing
+        says whether customers may be contacted.
     """
     settings = read_settings(config, root)
+    _check_lines(settings, config)
     timezone = settings.company.timezone
     is_demo = settings.sources is None and settings.source.kind == "demo"
     as_of = AS_OF if is_demo else local_midnight(day(timezone), timezone)
@@ -61,6 +63,16 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day, today: Da
         consented([], None, MARKETING, as_of, frozenset(settings.decisions.assumed_consent))
     today_on = None if today is None else today(timezone)
     return Run(settings, as_of, _inputs(settings), REPORTER.get(), today_on=today_on)
+
+
+def _check_lines(settings: Settings, config: str | Path | None) -> None:
+    """Refuse a night over sources without purchases, which is what a night learns from."""
+    if settings.sources is not None and settings.sources.transactions is None:
+        raise ConfigError(
+            f"{config} has no [sources.transactions], only {', '.join(settings.sources.tables) or 'no table at all'}",
+            "order lines (who bought what, when, for how much): a night learns from purchases",
+            "map [sources.transactions]; until then `regulars check` answers what the other tables can",
+        )
 
 
 def _inputs(settings: Settings) -> str:

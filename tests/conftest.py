@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,11 +46,15 @@ def tables_of() -> Callable[[Source], dict[str, pa.Table]]:
 @pytest.fixture(scope="session")
 def nights() -> ModuleType:
     """Return the module that makes small whole nights, loaded by path and only where it is asked for."""
-    if "nights" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("nights", Path(__file__).with_name("nights.py"))
-        sys.modules["nights"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["nights"])
-    return sys.modules["nights"]
+    return _module("nights")
+
+
+def _module(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +88,32 @@ def alone_night(nights: ModuleType, shop: Path, shared_folder: Path) -> Any:
 def blind_night(nights: ModuleType, shared_folder: Path) -> Any:
     """Return a night in which nobody can know who leaves and the campaign does nothing: do not change it."""
     return nights.blind_night(shared_folder / "blind-night")
+
+
+@pytest.fixture(scope="session")
+def drops() -> ModuleType:
+    """Return the module of a company that drops CSV files every night."""
+    return _module("drops")
+
+
+@pytest.fixture(scope="session")
+def operator(drops: ModuleType, nights: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return who gives commands to regulars."""
+    with drops.operator(tmp_path_factory.mktemp("operator"), nights) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def company_rows(drops: ModuleType) -> Any:
+    """Return the rows of that company's systems by contract, all days together: do not change them."""
+    return drops.raw_tables()
+
+
+@pytest.fixture(scope="session")
+def story(drops: ModuleType, nights: ModuleType, shared_folder: Path, request: pytest.FixtureRequest) -> Any:
+    """Return three nights of the company with all that goes wrong between them: do not change them."""
+
+    def tell(folder: Path) -> None:
+        _module("story").tell(folder, nights, request.getfixturevalue("operator"))
+
+    return _module("story").read(nights.once(shared_folder / "story", tell))

@@ -33,12 +33,19 @@ SLIP_MIN_LINES = 20
 
 
 def _usual_price(rows: Rows) -> str:
+    table, price = quoted(rows.table), "abs(amount_cents) / abs(quantity)"
+    # A median holds all its values in memory; how often each price was paid may spill, and is short.
+    prices = f"""SELECT product_id, {price} AS price, count(*) AS n FROM {table} WHERE quantity <> 0
+        GROUP BY product_id, {price}"""  # noqa: S608 - a quoted name
+    ranked = f"""SELECT *, sum(n) OVER (PARTITION BY product_id ORDER BY price) AS upto,
+        sum(n) OVER (PARTITION BY product_id) AS n_lines FROM ({prices}) AS paid"""  # noqa: S608 - a constant
+    usual = f"""SELECT product_id, avg(price) AS usual FROM ({ranked}) AS ranked
+        WHERE n_lines >= {SLIP_MIN_LINES} AND 2 * upto >= n_lines AND 2 * (upto - n) <= n_lines
+        GROUP BY product_id HAVING avg(price) > 0"""  # noqa: S608 - a constant
     # Multiplied out, because 0 / 0 is not a number, and that is larger than every bound.
-    return f"""abs(amount_cents) < {SLIP_FACTOR} * abs(quantity) * (
-        SELECT median(abs(line.amount_cents) / abs(line.quantity)) FROM {quoted(rows.table)} AS line
-        WHERE line.product_id = {quoted(rows.table)}.product_id AND line.quantity <> 0
-        HAVING count(*) >= {SLIP_MIN_LINES} AND median(abs(line.amount_cents)) > 0)
-        OR quantity = 0"""  # noqa: S608 - a quoted name
+    return f"""(product_id, quantity, amount_cents) NOT IN (
+        SELECT product_id, quantity, amount_cents FROM {table} JOIN ({usual}) AS median USING (product_id)
+        WHERE quantity <> 0 AND abs(amount_cents) >= {SLIP_FACTOR} * abs(quantity) * usual)"""  # noqa: S608 - a quoted name
 
 
 def _adds_up(rows: Rows) -> str:

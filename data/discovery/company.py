@@ -35,6 +35,12 @@ _LANGUAGES = {
     "de": ("EUR", "Europe/Berlin"), "fr": ("EUR", "Europe/Paris"), "es": ("EUR", "Europe/Madrid"),
     "sv": ("SEK", "Europe/Stockholm"), "pt": ("EUR", "Europe/Lisbon"),
 }  # fmt: skip
+_HOMES = {
+    "BRL": "America/Sao_Paulo", "CHF": "Europe/Zurich", "CZK": "Europe/Prague", "DKK": "Europe/Copenhagen",
+    "GBP": "Europe/London", "HUF": "Europe/Budapest", "INR": "Asia/Kolkata", "JPY": "Asia/Tokyo", "NOK": "Europe/Oslo",
+    "PLN": "Europe/Warsaw", "SEK": "Europe/Stockholm",
+}  # fmt: skip
+"""Zones of currencies that are spent in one zone only."""
 _SPOKEN = {"de": "German", "fr": "French", "es": "Spanish", "sv": "Swedish", "pt": "Portuguese"}
 
 
@@ -43,6 +49,8 @@ def company(profiles: Sequence[Profile], sections: Sequence[Draft], folder: Path
     zone_currency, zone, evidence = _place(profiles)
     currency, money_evidence = _currency(profiles)
     unsure_money = "" if currency else "no currency sign or column: check it"
+    if currency in _HOMES and currency != zone_currency:
+        zone, evidence = _HOMES[currency], (f"where {currency} is spent",)
     currency = currency or zone_currency or "EUR"
     has_clock = any(
         column.dates.has_clock if column.dates is not None else column.dtype.startswith("TIMESTAMP")
@@ -94,7 +102,8 @@ def _currency(profiles: Sequence[Profile]) -> tuple[str | None, tuple[str, ...]]
     signs = Counter(column.currency for profile in profiles for column in profile.columns if column.currency)
     if signs:
         code = min(signs, key=lambda one: (-signs[one], str(one)))
-        return code, (f"its sign stands beside the numbers of {signs[code]} columns",)
+        columns = "one column" if signs[code] == 1 else f"{signs[code]} columns"
+        return code, (f"its sign stands beside the numbers of {columns}",)
     named = [
         (concept.removeprefix("code "), column.name)
         for profile in profiles

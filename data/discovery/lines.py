@@ -11,6 +11,7 @@ from data.discovery.match import Role, best, ranking, score
 from data.discovery.money import add_money
 from data.discovery.profile import ColumnProfile, Profile
 from data.discovery.proposal import FOUND, Draft, Entry, found_share, says
+from data.discovery.sample import cell
 
 _MANY = 100
 """Rows from which a customer number that never comes back is taken for one of an order."""
@@ -41,7 +42,7 @@ def transactions(world: World) -> Draft | None:
     reach(world, draft)
     customer, time = _customer(draft), _time(draft)
     if order is not None:
-        draft.map("order_id", order)
+        _order(world, draft, order, time)
     elif customer is not None and time is not None:
         draft.used |= {customer.name: customer, time.name: time}
         both = (customer.name, time.name)
@@ -56,7 +57,7 @@ def transactions(world: World) -> Draft | None:
         draft.constant("customer_id", "", "no column looks like a customer", unsure)
     _product(draft)
     if time is not None:
-        draft.map("event_time", time, _through(draft, time), _dated(time))
+        _when(draft, time)
     else:
         draft.lack("event_time", "every line needs the day or the instant of the purchase: name the column that has it")
     add_money(world.connection, draft)
@@ -126,6 +127,46 @@ def _time(draft: Draft) -> ColumnProfile | None:
         column for column in draft.profile.usable if column.kind == "date" and not column.about & {"later", "birth"}
     ]
     return dates[0] if len(dates) == 1 else None
+
+
+def _order(world: World, draft: Draft, order: ColumnProfile, time: ColumnProfile | None) -> None:
+    """Map the number of an order, with the day and the till where it begins anew on each day, as receipts do."""
+    n_numbers, n_again = _begins_anew(world, draft.profile, order, time)
+    if time is None or n_again <= n_numbers / 2:
+        draft.map("order_id", order)
+        return
+    tills = [c for c in draft.profile.usable if c.about & {"store", "till"} and c.n_distinct > 1 and not c.n_null]
+    named = [time, *tills, order]
+    draft.used |= {column.name: column for column in named}
+    evidence = f"{order.name} begins anew: {n_again:,} of {n_numbers:,} numbers stand on several days"
+    draft.entries.append(Entry("columns.order_id", tuple(column.name for column in named), (says(order), evidence)))
+
+
+def _begins_anew(world: World, profile: Profile, order: ColumnProfile, time: ColumnProfile | None) -> tuple[int, int]:
+    """Count the numbers of orders, and those that stand on several days."""
+    if time is None or not any(column is time for column in profile.usable):
+        return order.n_distinct, 0
+    day = f"regexp_extract(CAST({quoted(f'c{time.place}')} AS VARCHAR), '^[^ T]+')"
+    ((n_numbers, n_again),) = world.connection.execute(
+        f"SELECT count(*), count(*) FILTER (n_days > 1) FROM (SELECT count(DISTINCT {day}) AS n_days "
+        f"FROM {quoted(profile.sample.table)} WHERE {cell(order.place)} IS NOT NULL GROUP BY {cell(order.place)})"
+    ).fetchall()
+    return int(n_numbers), int(n_again)
+
+
+def _when(draft: Draft, time: ColumnProfile) -> None:
+    """Map the instant of a purchase: one column, or the day and the clock of two."""
+    evidence = (_through(draft, time), _dated(time))
+    clocks = [column for column in draft.profile.usable if column.clock and "later" not in column.about]
+    is_day = time.dates is not None and not time.dates.has_clock and not time.is_typed
+    if not is_day or len(clocks) != 1 or clocks[0].n_null > time.n_null:
+        draft.map("event_time", time, *evidence)
+        return
+    (clock,) = clocks
+    draft.used |= {time.name: time, clock.name: clock}
+    draft.clocks[time.name] = clock.clock
+    says_so = (says(time), *evidence, f"{clock.name} has the time of the day")
+    draft.entries.append(Entry("columns.event_time", (time.name, clock.name), says_so))
 
 
 def _product(draft: Draft) -> None:

@@ -6,6 +6,12 @@ from data.discovery.profile import ColumnProfile
 from data.discovery.proposal import FOUND, Draft, Entry, found_share, says
 from data.discovery.words import words
 
+_KINDS = {
+    "complaint": {"complaint", "complaints", "beschwerde", "beschwerden", "reklamation", "reklamationen", "klagomal",
+                  "reclamation", "reclamations", "queja", "quejas", "reclamacao", "reclamacoes", "reclamos"},
+    "survey": {"survey", "surveys", "nps", "umfrage", "umfragen", "enquete", "encuesta", "encuestas", "pesquisa"},
+}  # fmt: skip
+
 
 def marketing(world: World) -> list[Draft]:
     """Return the sections that files are there for, in the order of the contracts."""
@@ -158,7 +164,7 @@ def _subscriptions(world: World) -> Draft | None:
     for profile in world.of("subscriptions"):
         draft = Draft("subscriptions", profile)
         draft.map("customer_id", best(profile, "customer_id"))
-        draft.map("plan", best(profile, "plan", draft.used))
+        draft.map("plan", best(profile, "plan", draft.used) or best(profile, "product_id", draft.used))
         draft.map("started_on", best(profile, "starts_on", draft.used))
         draft.map("ended_on", best(profile, "ends_on", draft.used))
         fee = best(profile, "price", draft.used) or best(profile, "amount", draft.used)
@@ -191,11 +197,21 @@ def _feedback(world: World) -> Draft | None:
             )
         draft.map("customer_id", customer)
         draft.map("event_time", time)
-        draft.constant("kind", "review", "statements with a rating or a text", "survey, review, complaint or claim?")
+        _kind(draft)
         _rating(draft, rating)
         draft.map("text", best(profile, "text", [*draft.used, *([key.name] if key else [])]))
         return draft
     return None
+
+
+def _kind(draft: Draft) -> None:
+    """Say what kind of statement these are, by the file's name where it says so."""
+    said = set(words(draft.profile.label.partition(".")[0]))
+    kind = next((kind for kind, names in _KINDS.items() if names & said), None)
+    if kind is not None:
+        draft.constant("kind", kind, "the file's name")
+    else:
+        draft.constant("kind", "review", "statements with a rating or a text", "survey, review, complaint or claim?")
 
 
 def _rating(draft: Draft, rating: ColumnProfile | None) -> None:

@@ -33,6 +33,9 @@ CONTROL_WORDS = frozenset(
     ]
 )
 
+_BARE_PRODUCTS = {("reference",), ("ref",), ("referencia",), ("referenz",)}
+"""Names that mean an article where nothing else does."""
+
 _KEYS = frozenset({"pk", "key", "uuid", "guid"})
 _LABELS = frozenset({"yes", "y", "true", "1", "ja", "j", "oui", "si", "s", "sim"}) | frozenset(
     {"churned", "exited", "attrited", "left", "gekundigt", "gekuendigt"}
@@ -102,7 +105,7 @@ _TARGETS: dict[str, tuple[_Said, ...]] = {
     "text": (_said("comment", "name"), _said("comment rating", "", 0.5)),
     "feedback_id": (_said("comment id"), _said("rating id", "comment")),
     "feedback_time": (_said("time", "comment start rating", 0.9), _said("time", "later comment", 0.6)),
-    "plan": (_said("plan", "name id category"),),
+    "plan": (_said("plan", "name category"), _said("plan id", "name", 0.7)),
     "consent": (_said("consent", "email phone campaign time name status"),),
     "purpose": (_said("purpose", "consent"),),
     "email": (_said("email", "customer address"),),
@@ -120,6 +123,8 @@ def score(column: ColumnProfile, target: str) -> float:
     """Return how much a column looks like a target by its name and its kind, from 0 to 1."""
     if not _may_be(column, target):
         return 0.0
+    if target == "product_id" and words(column.name) in _BARE_PRODUCTS:
+        return ENOUGH
     best = max(said.worth * fit(column.name, said.required, said.optional) for said in _TARGETS[target])
     if target in _IDS and _KEYS & set(words(column.name)):
         best -= 0.15
@@ -230,7 +235,8 @@ def _of_marketing(found: dict[str, ColumnProfile | None]) -> Role | None:
     is_said = any(max(score(column, "rating"), score(column, "text")) >= 0.7 for column in says)
     if is_said and not has_money and not found["quantity"] and not found["gender"]:
         return "feedback" if customer or order or found["product_id"] else None
-    has_plan = found["plan"] is not None and found["starts_on"] is not None and found["ends_on"] is not None
+    what = found["plan"] or (found["product_id"] if not found["quantity"] else None)
+    has_plan = what is not None and found["starts_on"] is not None and found["ends_on"] is not None
     return "subscriptions" if has_plan and customer is not None and not found["label"] and not order else None
 
 

@@ -21,6 +21,9 @@ _SIGNS = frozenset({
     "retour", "devolucion", "devolucao", "retur", "remboursement", "avoir", "kreditnota", "reembolso", "annulation",
 })  # fmt: skip
 _MUST_AGREE = 0.9
+_WITHOUT_MINOR = frozenset({"JPY", "KRW", "HUF"})
+_NAMED_SO = {f"code {code}" for code in _WITHOUT_MINOR}
+_WHOLE_MONEY = "this currency has no cents: kept in hundredths like every other, and printed with two decimals"
 
 
 def add_money(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
@@ -34,7 +37,7 @@ def add_money(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
         draft.constant("quantity", 1, "no column says how many: each row counts as one")
     else:
         draft.map("quantity", quantity, _negatives(quantity))
-    entry = _amount(connection, profile, quantity, price, amount)
+    entry = _turned(_amount(connection, profile, quantity, price, amount), profile)
     draft.entries.append(entry)
     if isinstance(entry.value, dict):
         for name in (entry.value["column"], entry.value.get("times")):
@@ -44,10 +47,27 @@ def add_money(connection: duckdb.DuckDBPyConnection, draft: Draft) -> None:
         further = best(profile, target, draft.used)
         if further is not None and (further.high or 0) > 1:
             draft.used[further.name] = further
-            draft.entries.append(Entry(f"money.{target}", {"column": further.name}, (says(further),)))
+            entry = Entry(f"money.{target}", {"column": further.name}, (says(further),))
+            draft.entries.append(_with_unit(connection, profile, further, entry))
     returns = _returns(connection, profile, quantity, amount)
     if returns is not None:
         draft.entries.append(returns)
+
+
+def _turned(entry: Entry, profile: Profile) -> Entry:
+    """Return an amount with its sign turned where most rows are below zero, as in the statements of a bank."""
+    column = profile.column(str(entry.value["column"])) if isinstance(entry.value, dict) else None
+    if column is None or not isinstance(entry.value, dict) or not _is_mostly_negative(column):
+        return entry
+    evidence = f"{column.n_negative:,} of {column.n_filled:,} are below zero: what is spent has a minus"
+    value = entry.value | {"negated": True}
+    unsure = "does a minus mean money spent (as here) or money given back?"
+    choices = {"a minus is money spent": value, "a minus is money given back": entry.value}
+    return Entry(entry.key, value, (*entry.evidence, evidence), unsure, choices)
+
+
+def _is_mostly_negative(column: ColumnProfile) -> bool:
+    return column.n_negative > 0.5 * column.n_filled
 
 
 def _amounts(profile: Profile) -> list[ColumnProfile]:
@@ -177,8 +197,10 @@ def _with_unit(connection: duckdb.DuckDBPyConnection, profile: Profile, column: 
     evidence = (*entry.evidence, f"median {column.median:,.2f}") if column.median is not None else entry.evidence
     if "cents" in column.about or {"ore", "pence"} & set(words(column.name)):
         return Entry(entry.key, minor, (*evidence, "cents by its name"), entry.unsure, entry.choices)
-    if not column.is_whole or column.n_distinct < 3:
-        return Entry(entry.key, value, (*evidence, "major units: it has decimals"), entry.unsure, entry.choices)
+    has_no_minor = column.currency in _WITHOUT_MINOR or bool(_NAMED_SO & column.about)
+    if not column.is_whole or column.n_distinct < 3 or has_no_minor:
+        why = _WHOLE_MONEY if has_no_minor else "major units: it has decimals"
+        return Entry(entry.key, value, (*evidence, why), entry.unsure, entry.choices)
     share = _odd_cents(connection, profile, column)
     evidence = (*evidence, f"whole numbers only, {share:.0%} of them end like prices in cents")
     names = {"major units, such as euros": value, "minor units, such as cents": minor}
@@ -213,7 +235,8 @@ def _returns(
             n_rows = sum(column.values[value] for value in words_of)
             evidence = f"{n_rows:,} rows of {column.name} are returns by their word"
             return Entry("returns", {"column": column.name, "values": words_of}, (evidence,))
-    q_negative, a_negative = (column.n_negative if column is not None else 0 for column in (quantity, amount))
+    known = (None if column is not None and _is_mostly_negative(column) else column for column in (quantity, amount))
+    q_negative, a_negative = (column.n_negative if column is not None else 0 for column in known)
     if quantity is not None and amount is not None and bool(q_negative) != bool(a_negative):
         signed = quantity if q_negative else amount
         evidence = f"only {signed.name} is negative on returns, on {signed.n_negative:,} rows"

@@ -1,6 +1,8 @@
 """People and things: the sections of customers, identities, products and of a flat file with a label."""
 # ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 
+from itertools import compress
+
 from data.contracts.base import quoted
 from data.discovery.lines import World
 from data.discovery.match import best, churned_values, own_key, ranking, score
@@ -125,7 +127,8 @@ def _name_and_place(draft: Draft, people: Draft) -> None:
     left = [column for column in people.profile.usable if column.name not in {*people.used, *draft.used}]
     names = [column for column in left if score(column, "person") >= 0.5]
     full = [column for column in names if column.is_personal]
-    chosen = full or [column for column in names if column.n_distinct > 0.5 * column.n_filled]
+    is_bare = [column.about == {"name"} or column.n_distinct > 0.5 * column.n_filled for column in names]
+    chosen = full or list(compress(names, is_bare))
     if chosen:
         # A first name comes before a surname, whatever the file's order.
         chosen = sorted(

@@ -42,9 +42,12 @@ _MISSING = (
     "NaT",
 )
 _YES_NO = frozenset("yes no y n true false t f 1 0 ja nein j oui non o si s sim nao nej Yes No".casefold().split())
-_CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "R$": "BRL", "kr": "SEK", "CHF": "CHF", "¥": "JPY", "zł": "PLN"}
-_AROUND = r"[\s\u00a0\u202f]*(?:€|R?\$|£|¥|kr\.?|CHF|EUR|USD|GBP|SEK|BRL|zł)?[\s\u00a0\u202f]*"
-_NUMBER = re.compile(_AROUND + r"[-+]?\d[\d.,' \u00a0\u202f]*" + _AROUND)
+_CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "R$": "BRL", "kr": "SEK", "Fr": "CHF", "¥": "JPY", "zł": "PLN",
+               "Kč": "CZK", "Ft": "HUF", "₹": "INR"}  # fmt: skip
+_BESIDE = rf"(?:[\s$€£¥₹₩₺₪]|{cells.CURRENCY_WORDS})*"
+_NUMBER = re.compile(rf"{_BESIDE}[-+(]?{_BESIDE}\d[\d.,' ]*{_BESIDE}[-)]?{_BESIDE}")
+_USUAL = str.maketrans(cells.UNUSUAL_SIGNS, cells.USUAL_SIGNS)
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 _CODED = re.compile(r"[A-Za-z0-9]+(?:[-_./:#][A-Za-z0-9]+)*")
 
 
@@ -84,6 +87,8 @@ class ColumnProfile:
         Whether it looks like names, addresses or ways to reach a person.
     is_code
         Whether the texts are single words or codes, as ids are.
+    clock
+        How texts are times of the day without a day, as ``strptime`` has it; empty where they are none.
     """
 
     name: str
@@ -109,6 +114,7 @@ class ColumnProfile:
     values: dict[str, int] = field(default_factory=dict)
     is_personal: bool = False
     is_code: bool = False
+    clock: str = ""
 
     @property
     def n_filled(self) -> int:
@@ -209,11 +215,12 @@ def _described(column: ColumnProfile, counts: dict[str, int]) -> ColumnProfile:
         is_personal=is_private,
         is_code=sum(bool(_CODED.fullmatch(text)) for text in texts) >= 0.95 * len(texts),
         has_leading_zeros=any(len(text) > 1 and text.startswith("0") and text.isdigit() for text in texts),
+        clock=_clock(texts),
         is_whole_float=all(re.fullmatch(r"-?\d+\.0", text) for text in texts),
     )
     if column.is_typed:
         return replace(column, kind=_kind(column.dtype))
-    numbers = [text for text in texts if _NUMBER.fullmatch(text)]
+    numbers = [text for text in (text.translate(_USUAL) for text in texts) if _NUMBER.fullmatch(text)]
     dates = read_dates(texts) or _seconds(column, texts)
     if dates is not None:
         return replace(column, kind="date", dates=dates, missing=missing)
@@ -227,11 +234,21 @@ def _described(column: ColumnProfile, counts: dict[str, int]) -> ColumnProfile:
     return replace(column, kind="flag" if is_flag else "text", missing=marks)
 
 
+def _clock(texts: Sequence[str]) -> str:
+    """Return the format of times of the day, empty where not all texts are such, or not alike."""
+    found = [_CLOCK.fullmatch(text) for text in texts]
+    seconds = {bool(one[1]) for one in found if one is not None}
+    return ("%H:%M:%S" if seconds.pop() else "%H:%M") if all(found) and len(seconds) == 1 else ""
+
+
 def _seconds(column: ColumnProfile, texts: Sequence[str]) -> Dates | None:
-    """Return seconds since 1970 as dates: ten digits, or nine, in a column whose name says that it is a time."""
-    if "time" not in column.about or not all(re.fullmatch(r"\d{9,10}(\.\d+)?", text) for text in texts):
+    """Return seconds or milliseconds since 1970 as dates, in a column whose name says that it is a time."""
+    if "time" not in column.about:
         return None
-    return Dates(("epoch",), evidence="seconds since 1970", has_clock=True)
+    for form, digits, unit in (("epoch", "9,10", "seconds"), ("epoch_ms", "12,13", "milliseconds")):
+        if all(re.fullmatch(rf"\d{{{digits}}}(\.\d+)?", text) for text in texts):
+            return Dates((form,), evidence=f"{unit} since 1970", has_clock=True)
+    return None
 
 
 def _kind(dtype: str) -> str:
@@ -243,15 +260,15 @@ def _kind(dtype: str) -> str:
 
 
 def _currency(numbers: Sequence[str]) -> str | None:
-    signs = [re.sub(r"[-+\d.,' \s\u00a0\u202f]", "", text).rstrip(".") for text in numbers]
+    signs = [re.sub(r"[-+()\d.,'\s]", "", text) for text in numbers]
     found = {sign for sign in signs if sign}
     sign = found.pop() if len(found) == 1 and sum(map(bool, signs)) > len(signs) / 2 else ""
-    return _CURRENCIES.get(sign, sign if len(sign) == 3 and sign.isupper() else None)
+    return _CURRENCIES.get(sign if sign != "Kr" else "kr", sign.upper() if len(sign) == 3 else None)
 
 
 def _separators(numbers: Sequence[str]) -> tuple[str | None, str]:
     """Return the decimal sign and that of thousands that numbers show."""
-    plain = [re.sub(r"^[^\d+-]+|[^\d]+$", "", text) for text in numbers]
+    plain = [re.sub(r"^\D+|\D+$", "", text) for text in numbers]
     both = [text for text in plain if "." in text and "," in text]
     if both:
         return (",", ".") if sum(text.rfind(",") > text.rfind(".") for text in both) * 2 > len(both) else (".", ",")

@@ -71,6 +71,8 @@ class Draft:
         Columns that are kept as attributes although they are used, so that lines that differ in them stay apart.
     left_out
         Columns that must not be kept.
+    clocks
+        Columns of days that are joined with one of times of the day, with its format.
     is_active
         Whether its lines are written as such, or as comments.
     """
@@ -83,6 +85,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
     left_out: set[str] = field(default_factory=set)
+    clocks: dict[str, str] = field(default_factory=dict)
     is_active: bool = True
 
     def map(self, target: str, column: ColumnProfile | None, *further: str, unsure: str = "") -> None:

@@ -1,6 +1,6 @@
 """Propose: from files to a whole configuration, every line with its evidence."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ import duckdb
 
 from data.contracts import CONTRACTS
 from data.discovery.company import company, fits
+from data.discovery.exact import add_exact
 from data.discovery.lines import World, describe_people_and_products, line_columns, transactions
 from data.discovery.marketing import marketing
 from data.discovery.match import Role, role
@@ -114,17 +115,27 @@ def _without_twins(profiles: Sequence[Profile]) -> tuple[list[Profile], list[tup
 
 
 def _reason(one: Profile, roles: dict[str, Role]) -> str:
+    """Return why a file is not used, in words that say what could be done."""
     kind = roles[one.sample.table]
-    return "no contract fits its columns" if kind == "other" else f"looks like {kind}, but does not fit the others"
+    if not one.sample.n_rows:
+        return "a header without rows"
+    if kind != "other":
+        return f"looks like {kind}, but its keys are not those of the other files"
+    if all(column.name.startswith("column_") for column in one.columns):
+        return "it has no header that names its columns"
+    if any(column.about for column in one.columns):
+        return "no contract fits its columns"
+    return "the names of its columns say nothing in English, German, French, Spanish, Portuguese or Swedish"
 
 
 def _finish(draft: Draft, profiles: Sequence[Profile], private: Draft | None) -> None:
     """Add how the files are read, and the columns that are kept beside the contract's."""
+    add_exact(draft)
     if draft.name in {"transactions", "customers", "trials", "products"}:
         _keep(draft)
     reading = list(_reading(draft.profile.sample.files))
     names = draft.columns
-    mapped = [column for column in names if column.name in draft.used]
+    mapped = [_with_clock(column, draft.clocks) for column in names if column.name in draft.used]
     joins = [
         Entry("join", {"path": Path(other.sample.files.pattern), "on": [ours, theirs]} | _read_as(other), (evidence,))
         for other, ours, theirs, evidence in draft.joins
@@ -203,6 +214,20 @@ def _decided(profiles: Sequence[Profile]) -> set[str]:
     return {form[:2] for one in dates for form in one.formats if form[:5] in {"%d/%m", "%m/%d", "%d-%m", "%m-%d"}}
 
 
+def _with_clock(column: ColumnProfile, clocks: Mapping[str, str]) -> ColumnProfile:
+    """Return a column of days with formats of days and times, where a time of the day is joined to it."""
+    if column.dates is None or column.name not in clocks:
+        return column
+
+    def timed(forms: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{form} {clocks[column.name]}" for form in forms)
+
+    dates = column.dates
+    return replace(
+        column, dates=replace(dates, formats=timed(dates.formats), iso=timed(dates.iso), others=timed(dates.others))
+    )
+
+
 def _one_or_more(formats: tuple[str, ...]) -> str | tuple[str, ...]:
     return formats[0] if len(formats) == 1 else formats
 
@@ -217,7 +242,7 @@ def _keep(draft: Draft) -> None:
     for column in draft.columns:
         name = column.name
         is_odd = name.lower() in taken or name.startswith(("customer: ", "product: ", "$"))
-        is_odd |= draft.name == "customers" and bool(column.about & {"city", "address"})
+        is_odd |= draft.name == "customers" and (bool(column.about & {"city", "address"}) or column.about == {"name"})
         if is_odd or name in {*texts, *draft.left_out} or column.is_personal or _is_mapped(draft, name):
             continue
         if column.kind == "number" and name in own and _is_figure(column):

@@ -169,7 +169,12 @@ def _written(
 
 def _copied(connection: duckdb.DuckDBPyConnection, raw: Raw, label: str, limit: int | None) -> int:
     cells = ", ".join(f"c{number}" for number in range(len(raw.names)))
-    where = "WHERE unread IS NULL" if raw.has_unread else ""
+    # Where exports were put below each other, the header comes back; a night rejects it.
+    header = " AND ".join(f"trim(c{n}) = {literal(name)}" for n, name in enumerate(raw.names[:3]))
+    is_text = len(raw.names) > 1 and set(raw.types[:3]) == {"VARCHAR"}
+    conditions = [f"NOT coalesce({header}, false)"] if is_text else []
+    conditions += ["unread IS NULL"] if raw.has_unread else []
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     most = "" if limit is None else f"LIMIT {limit}"
     connection.execute(f"CREATE OR REPLACE TABLE {quoted(label)} AS SELECT {cells} FROM {raw.relation} {where} {most}")
     ((n_rows,),) = connection.execute(f"SELECT count(*) FROM {quoted(label)}").fetchall()

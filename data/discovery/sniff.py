@@ -27,6 +27,7 @@ _HEAD = 1 << 20
 _PIECE = 1 << 18
 _DELIMITERS = ",;\t|"
 _ENDINGS = (".csv", ".txt", ".tsv", ".dat", ".parquet", ".xlsx")
+_DATABASES = (".sqlite", ".sqlite3", ".db", ".db3")
 _VALUE = re.compile(r"[-+]?[\d.,]+%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*")
 
 
@@ -82,6 +83,9 @@ def find(paths: Sequence[Path]) -> list[Path]:
 def _below(folder: Path) -> list[Path]:
     if (folder / "_delta_log").is_dir():
         return [folder]
+    if (folder / "lake" / "snapshots").is_dir() or (folder / "readiness").is_dir():
+        # What earlier nights wrote is no delivery.
+        return []
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "~$")):
@@ -102,6 +106,8 @@ def layouts(path: Path) -> list[Layout] | Skipped:
 
 def _of_file(path: Path) -> list[Layout] | Skipped:
     ending = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if ending in _DATABASES:
+        return Skipped(path, "a database is read by its address: set connection and table in its section")
     if ending not in _ENDINGS:
         return Skipped(path, f"files that end in {ending or 'nothing'} are not read")
     if path.stat().st_size == 0:

@@ -12,34 +12,37 @@ CONCEPTS: dict[str, str] = {
     "customer": """customer customers cust client clients cliente clientes kunde kunden kund kunder member members
         mitglied mitglieds medlem user users usuario utilisateur utente benutzer household shopper buyer kaufer kaeufer
         acheteur comprador subscriber abonnent reviewer account konto guest patron donor policyholder debitor debitoren
-        klient person persons subject""",
+        klient person persons subject auftraggeber abnehmer""",
     "order": """order orders bestellung bestellungs bestell bestellungen auftrag auftrags commande commandes pedido
         pedidos encomenda bestallning bestallnings invoice invoices rechnung rechnungs rechnungen facture factura
         facturas fatura faktura fakturadatum receipt beleg bon kassenbon ticket kvitto transaction transactions
         transaktion transaktions transaktionen transaccion transacao basket warenkorb cart panier sale vorgang vorgangs
         vente ventes venta ventas venda vendas trans kop purchase purchases kauf achat achats compra compras checkout
-        ordre albaran lieferschein booking buchung buchungs tx txn""",
+        ordre albaran lieferschein booking buchung buchungs tx txn verkaufsbeleg kaufbeleg""",
     "product": """product products produkt produkts produkte artikel article articles articulo articulos artigo artigos
         produit produits producto productos produto produtos item items sku stock ean gtin upc isbn asin vara varu varor
         ware material plu art clothing prod""",
-    "line": "line lines position positions pos zeile ligne linea linha rad sequential seq lfd posnr",
+    "line": """line lines ext extended lineitem position positions pos zeile ligne linea linha rad sequential seq lfd
+        posnr""",
     "campaign": "campaign campaigns kampagne kampagnen kampanj campagne campana campanha mailing aktion aktions",
     "id": """id ids no nr num number nummer numero codigo cod code kod key pk fk uuid guid ref reference referencia nro
-        kennung identifier schluessel schlussel matricule kennzahl numer nbr index numret""",
+        referenz kennung identifier schluessel schlussel matricule kennzahl numer nbr index numret""",
     "unique": "unique master golden eindeutig unico unik",
     "quantity": """quantity qty quant menge mengen anzahl stuck stueck stk quantite qte cantidad cant quantidade qtd
         qtde antal units unidades pieces pcs pieza piezas volume mangd count""",
     "unit": "unit einzel styck unitaire unitario unitaria per each unite unidad a",
-    "price": "price prices preis preise prix precio precios preco precos pris apris vkpreis vk tarifa",
+    "price": """price prices preis preise prix precio precios preco precos pris apris vkpreis vk tarifa fee fees avgift
+        manadsavgift gebuhr gebuehr monatsgebuhr grundgebuhr cuota mensualite mensalidade""",
     "amount": """amount amounts betrag umsatz umsatze umsaetze summe gesamt gesamtpreis total totale montant importe
         valor value wert belopp summa sales revenue turnover netto net brutto gross spend erlos chiffre omsattning monto
-        subtotal positionswert warenwert bruttobetrag""",
+        subtotal positionswert warenwert bruttobetrag nettowert bruttowert""",
     "discount": "discount discounts rabatt rabatte remise descuento desconto nachlass skonto rebate disc",
     "coupon": "coupon coupons gutschein voucher bon cupon",
     "tax": "tax taxes mwst ust steuer tva iva vat moms impuesto imposto",
     "shipping": "shipping freight versand versandkosten porto frete envio livraison frakt",
     "time": """date dates datum fecha data day tag time zeit hora heure timestamp zeitpunkt jour dia tid datetime dt at
-        on ts zeitstempel created creation erstellt angelegt dag placed when datetid dato horodatage uhrzeit""",
+        on ts zeitstempel created creation erstellt angelegt dag placed when datetid dato horodatage uhrzeit
+        erdat belegdatum tidpunkt""",
     "later": """approved delivered delivery shipped estimated due updated update modified geandert liefer lieferung
         versand faellig fallig zahlung zahlungs paid payment payments entrega livraison leverans leveransdatum answer
         carrier
@@ -47,8 +50,9 @@ CONCEPTS: dict[str, str] = {
     "start": """start starts started begin beginn beginnt von from debut inicio signup join joined registration
         registered registriert angelegt since seit inscription alta anmeldung anmelde enrolled first desde cadastro
         erstkauf opened
-        eroffnet registrado inscrit startdatum""",
-    "end": "end ends ended ende bis until fin fim slut till kuendigung kundigung kuendigungsdatum expires",
+        eroffnet registrado inscrit startdatum sedan depuis open""",
+    "end": """end ends ended ende bis until fin fim slut slutdatum till close closed kuendigung kundigung
+        kuendigungsdatum expires resiliation uppsagning""",
     "birth": "birth born dob birthday birthdate geburt geburts geboren naissance nacimiento nascimento fodelse bday",
     "age": "age alter altersgruppe edad idade alder",
     "year": "year jahr annee ano ar yr",
@@ -71,6 +75,7 @@ CONCEPTS: dict[str, str] = {
     "cost": "cost costs kosten einkauf einkaufs ek cout costo custo kostnad inkop",
     "list": "list uvp rrp listen",
     "channel": "channel channels kanal canal vertriebsweg vertriebskanal",
+    "till": "till kasse register terminal caisse caja kassa caixa",
     "store": "store stores filiale filial shop laden magasin tienda loja butik markt outlet branch boutique",
     "currency": "currency waehrung wahrung devise moneda moeda valuta curr wkz",
     "segment": "segment kundengruppe kundensegment",
@@ -79,13 +84,16 @@ CONCEPTS: dict[str, str] = {
     "arm": "arm treatment treated variant variante behandlung testgruppe control kontroll kontrollgruppe",
     "label": """churn churned exited attrition abgewandert gekundigt gekuendigt churner lapsed leaver abwanderung target
         response quit y resilie baja cancelou""",
-    "outcome": "visit visits conversion conversions converted spend responded purchase purchases bought click clicked",
-    "plan": "plan tariff tarif contract vertrag subscription abo abonnement plano suscripcion forfait assinatura",
+    "outcome": """visit visits visited conversion conversions converted spend spent responded purchase purchases
+        purchased bought click clicked""",
+    "plan": """plan tariff tarif contract vertrag subscription abo abonnement plano suscripcion forfait assinatura
+        abonnemang""",
     "consent": """consent consents optin opt einwilligung einwilligungen consentement consentimiento samtycke newsletter
         permission granted erteilt""",
     "purpose": "purpose zweck finalite finalidad finalidade andamal",
     "rating": "rating ratings score note bewertung sterne nota betyg valoracion satisfaction nps overall stars",
-    "comment": "comment comments kommentar review reviews text feedback comentario beschwerde complaint message",
+    "comment": """arende reklamation klagomal reclamation reclamo queja case comment comments kommentar review reviews
+        text feedback comentario beschwerde complaint message""",
     "cents": "cents cent pence centimes minor ct centavos centimos rappen pennies",
     "status": "status zustand statut storno state",
     "kind": "type typ art tipo kind vorgangsart belegart",
@@ -95,6 +103,7 @@ CONCEPTS: dict[str, str] = {
     "code SEK": "sek kronor kr",
     "code BRL": "brl reais",
     "code CHF": "chf franken",
+    "code JPY": "jpy yen",
 }
 
 LANGUAGES: dict[str, str] = {
@@ -158,6 +167,7 @@ def words(name: str) -> tuple[str, ...]:
     (('customer', 'id'), ('kunden', 'nummer'), ('order', 'purchase', 'timestamp'))
     """
     text = re.sub(r"(?<=[a-z0-9äöüßéèñåç])(?=[A-ZÄÖÜÅÉ])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    text = re.sub(r"(?i)\be[-_ ]?(mail|post)\b", "email", text)
     folded = re.sub(r"\b(number|num|no|nb|nombre|anzahl|numero)[ _.]+(of|de|der)[ _.]+", "quantity ", _fold(text))
     return tuple(part for token in re.findall(r"[^\W\d_]+|\d+", folded) for part in _parts(token))
 

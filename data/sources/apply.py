@@ -125,6 +125,8 @@ class Projection:
             return self._cents(table.money[column.name])
         if column.name in table.constants:
             cell = Cell(literal(as_text(table.constants[column.name])), TEXT)
+            if column.name == "quantity" and table.returns is not None:
+                return cells.kept(self._signed(cells.quantity(cell.sql)), cell, "no number")
             return self._typed(column, cell, ()) if column.dtype is DType.INSTANT else cell
         if column.name == "has_churned" and table.label is not None:
             return cells.either(self.cell(table.label.column), table.label.churned, table.label.kept)
@@ -143,8 +145,10 @@ class Projection:
             return cells.day(cell, formats, zone)
         is_signed = table.returns is not None and column.name in {"quantity", "amount_cents"}
         is_plain = table.decimal == "." and not table.thousands
-        if column.dtype not in {DType.INTEGER, DType.DECIMAL, DType.NUMBER} or (is_plain and not is_signed):
+        if column.dtype not in {DType.INTEGER, DType.DECIMAL, DType.NUMBER}:
             return cell
+        if is_plain and not is_signed:
+            return cells.turned(cell) if cell.is_text else cell
         value = cells.number(cell, table.decimal, table.thousands)
         # Trailing zeros of the exact value would keep a whole number from reading as one.
         digits = rf"regexp_replace(CAST({self._signed(value)} AS VARCHAR), '\.?0+$', '')"
@@ -156,6 +160,7 @@ class Projection:
         value = cells.cents(
             values[money.column], values.get(money.times or ""), values.get(money.minus or ""), money.unit
         )
+        value = f"-({value})" if money.negated else value
         every = cells.joined(list(parts.values()))
         return cells.kept(self._signed(value), every, f"no number with the decimal sign {self.table.decimal}")
 

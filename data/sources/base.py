@@ -161,9 +161,17 @@ def raw_name(contract: str) -> str:
     return f"raw_{contract}"
 
 
+def make_way(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Drop a table or a view, whichever an earlier batch left under a name: DuckDB replaces neither by the other."""
+    kinds = connection.execute("SELECT table_type FROM information_schema.tables WHERE table_name = ?", [name])
+    for (kind,) in kinds.fetchall():
+        connection.execute(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted(name)}")
+
+
 def load_tables(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> dict[str, Loaded]:
     """Write tables in memory into DuckDB, each under the name of its contract's raw table."""
     for name, table in tables.items():
+        make_way(connection, raw_name(name))
         connection.register("regulars delivered", table)
         connection.execute(f'CREATE OR REPLACE TABLE {quoted(raw_name(name))} AS FROM "regulars delivered"')
         connection.unregister("regulars delivered")

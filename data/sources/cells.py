@@ -13,7 +13,18 @@ TEXT = "VARCHAR"
 _DECIMAL = "DECIMAL(18,6)"
 _QUANTITY = "DECIMAL(18,3)"
 _OFFSET = r".*:\d\d(\.\d+)?\s*([zZ]|[+-]\d\d(:?\d\d)?)\s*"
-_AROUND = r"^[\s\p{Sc}\x{A0}\x{202F}]+|[\s\p{Sc}\x{A0}\x{202F}]+$"
+CURRENCY_WORDS = (
+    r"(?:R\$|[Kk]r\.?|Fr\.?|zł|Kč|Ft|lei|(?i:AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HUF|ILS|INR|JPY|KRW|MXN|NOK|NZD|PLN|RON"
+    r"|SEK|SGD|TRY|USD|ZAR))"
+)
+"""Regular expression of what stands beside an amount besides the signs of currencies, as Python and RE2 read it."""
+
+UNUSUAL_SIGNS, USUAL_SIGNS = "\u2212\u00a0\u202f\u2019", "-  '"
+"""Signs of numbers as a typesetter writes them, and as a keyboard does: minus, two fixed blanks, apostrophe."""
+
+_BESIDE = rf"(?:[\s\p{{Sc}}\x{{A0}}\x{{202F}}]|{CURRENCY_WORDS})*"
+_BEFORE, _BEHIND = rf"^{_BESIDE}([-+(]?){_BESIDE}([-+(]?){_BESIDE}", rf"{_BESIDE}([-)]?){_BESIDE}([-)]?){_BESIDE}$"
+_TURNED = r"^\(([^-+()]+)\)$|^([^-+()]+)-$"
 _ESCAPED = {".": r"\.", "'": "''"}
 
 
@@ -80,21 +91,38 @@ def either(cell: Cell, yes: Sequence[str], no: Sequence[str]) -> Cell:
 def number(cell: Cell, decimal: str, thousands: str, dtype: str = _DECIMAL) -> str:
     """Return the SQL of a cell's value, by default exact with six decimals, null where it does not read as a number.
 
-    Currency signs and blanks around the number do not count. Thousands are cut off in groups of three only, so that
-    ``1.5`` where a comma is expected is never taken for 15.
+    Currency signs, codes such as ``EUR`` and blanks beside the number do not count; a minus may stand behind it, and
+    parentheses are one. Thousands are cut off in groups of three only, so that ``1.5`` where a comma is expected is
+    never taken for 15.
     """
     plain = f"TRY_CAST({cell.sql} AS {dtype})"
     if not cell.is_text:
         return plain
-    text = f"regexp_replace({cell.sql}, {literal(_AROUND)}, '', 'g')"
+    text = _bare(cell.sql)
     if thousands:
         sign, point = _ESCAPED.get(thousands, thousands), _ESCAPED.get(decimal, decimal)
         grouped = f"regexp_full_match({text}, '[+-]?\\d{{1,3}}({sign}\\d{{3}})+({point}\\d*)?')"
         text = f"CASE WHEN {grouped} THEN replace({text}, {literal(thousands)}, '') ELSE {text} END"
+    # The cleaning costs more than the cast, and few cells need it.
     if decimal == ".":
-        # The cleaning costs more than the cast, and few cells need it.
         return f"coalesce({plain}, TRY_CAST({text} AS {dtype}))"
-    return f"TRY_CAST(CASE WHEN NOT contains({text}, '.') THEN replace({text}, ',', '.') END AS {dtype})"
+    pointed = "TRY_CAST(CASE WHEN NOT contains({0}, '.') THEN replace({0}, ',', '.') END AS " + dtype + ")"
+    return f"coalesce({pointed.format(cell.sql)}, {pointed.format(text)})"
+
+
+def turned(cell: Cell) -> Cell:
+    """Return a text with its minus in front where it is a number with the minus behind, or in parentheses."""
+    bare = _bare(cell.sql)
+    is_turned = f"TRY_CAST({cell.sql} AS DOUBLE) IS NULL AND TRY_CAST({bare} AS DOUBLE) IS NOT NULL"
+    return Cell(f"CASE WHEN {is_turned} THEN {bare} ELSE {cell.sql} END", TEXT)
+
+
+def _bare(sql: str) -> str:
+    """Return the SQL of a number's text without what stands beside it, its minus in front."""
+    usual = f"translate({sql}, {literal(UNUSUAL_SIGNS)}, {literal(USUAL_SIGNS)})"
+    text = f"regexp_replace({usual}, {literal(_BEFORE)}, '\\1\\2')"
+    text = f"regexp_replace({text}, {literal(_BEHIND)}, '\\1\\2')"
+    return f"regexp_replace({text}, {literal(_TURNED)}, '-\\1\\2')"
 
 
 def figure(cell: Cell, name: str, decimal: str, thousands: str) -> str:
@@ -150,13 +178,26 @@ def instant(cell: Cell, formats: Sequence[str], timezone: str) -> Cell:
 
 
 def day(cell: Cell, formats: Sequence[str], timezone: str) -> Cell:
-    """Return a cell as a local date; a time of the day that the format names is cut off."""
+    """Return a cell as a local date; a time of the day is cut off."""
     cell = _written_as_number(cell, formats)
     if not cell.is_text or not formats:
-        return cell
+        return _without_clock(cell, timezone)
     local = f" AT TIME ZONE 'UTC' AT TIME ZONE {literal(timezone)}"
     zoned = f" AT TIME ZONE {literal(timezone)} AT TIME ZONE 'UTC'"
     return kept(f"CAST(({_parsed(cell, formats, zoned)}){local} AS DATE)", cell, f"not {' or '.join(formats)}")
+
+
+def _without_clock(cell: Cell, timezone: str) -> Cell:
+    """Return the local day of an instant; what is none stays as it is."""
+    zone = f"AT TIME ZONE {literal(timezone)}"
+    if cell.is_text:
+        zoned = f"CAST(CAST(TRY_CAST({cell.sql} AS TIMESTAMP WITH TIME ZONE) {zone} AS DATE) AS VARCHAR)"
+        has_offset = f"regexp_full_match({cell.sql}, {literal(_OFFSET)})"
+        plain = rf"regexp_replace({cell.sql}, '^(\s*\d+-\d+-\d+)[ T]\d\d?:\d\d(:\d\d(\.\d+)?)?\s*$', '\1')"
+        return Cell(f"CASE WHEN {has_offset} THEN coalesce({zoned}, {cell.sql}) ELSE {plain} END", TEXT)
+    if cell.dtype == "TIMESTAMP WITH TIME ZONE":
+        return Cell(f"CAST({cell.sql} {zone} AS DATE)", "DATE")
+    return Cell(f"CAST({cell.sql} AS DATE)", "DATE") if cell.dtype.startswith("TIMESTAMP") else cell
 
 
 def _written_as_number(cell: Cell, formats: Sequence[str]) -> Cell:
@@ -172,6 +213,9 @@ def _parsed(cell: Cell, formats: Sequence[str], zoned: str) -> str:
             # No more digits than years have that a calendar knows.
             seconds = f"CAST(TRY_CAST({cell.sql} AS DECIMAL(17,6)) AS DECIMAL(38,6))"
             parsed.append(f"make_timestamp(CAST({seconds} * 1000000 AS BIGINT))")
+        elif form == "epoch_ms":
+            milliseconds = f"CAST(TRY_CAST({cell.sql} AS DECIMAL(17,3)) AS DECIMAL(38,3))"
+            parsed.append(f"make_timestamp(CAST({milliseconds} * 1000 AS BIGINT))")
         else:
             stamp = f"try_strptime({cell.sql}, {literal(form)})"
             parsed.append(f"{stamp} AT TIME ZONE 'UTC'" if "%z" in form else f"{stamp}{zoned}")

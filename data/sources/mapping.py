@@ -167,13 +167,14 @@ class Money(_Section):
     """An amount: ``(column × times − minus)``, exact, then rounded to the cent, half a cent away from zero.
 
     ``unit`` is ``major`` for pounds, dollars or euros and ``minor`` for pence or cents. Up to six decimals of a price
-    and three of a quantity count.
+    and three of a quantity count. ``negated`` turns the sign: in a bank's statements what is spent has a minus.
     """
 
     column: str
     unit: Literal["major", "minor"] = "major"
     times: str | None = None
     minus: str | None = None
+    negated: bool = False
 
 
 class Returns(_Section):
@@ -232,7 +233,8 @@ class Table(Files):
     decimal, thousands
         Signs in numbers; a number written otherwise goes to the quarantine.
     date_format
-        As ``strptime`` has it, one or several, or ``epoch`` for seconds since 1970; null reads ISO 8601.
+        As ``strptime`` has it, one or several, or ``epoch`` for seconds and ``epoch_ms`` for milliseconds since
+        1970; null reads ISO 8601.
     timezone
         IANA zone of instants without an offset; null takes the company's.
     missing

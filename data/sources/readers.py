@@ -23,7 +23,7 @@ from data.errors import ConfigError, ContractError
 from data.sources.database import copy_table
 from data.sources.mapping import Files, Kind, Scalar
 from data.sources.sheets import as_text, sheet_rows
-from data.sources.text import Header, Reading, as_utf8, check_gzip, read_header, store
+from data.sources.text import Header, Reading, as_utf8, check_gzip, mixes_ends, read_header, store
 
 _DELIMITERS = ",;\t|"
 
@@ -154,14 +154,17 @@ def _csv(job: Job) -> Iterator[_Part]:
     number = 0
     for header, group in groupby(job.paths, key=headers.__getitem__):
         alike = list(group)
-        sound = [_sound(job, path, number + place) for place, path in enumerate(alike)]
+        sound = [_sound(job, path, header, number + place) for place, path in enumerate(alike)]
         number += len(alike)
         yield _Part(_read_csv(job.files, header, sound), header.names, alike[0])
 
 
-def _sound(job: Job, path: Path, number: int) -> Path:
-    """Return a file that DuckDB reads as it is meant: this one, or a copy in UTF-8."""
-    if job.files.encoding != "utf-8":
+def _sound(job: Job, path: Path, header: Header, number: int) -> Path:
+    """Return a file that DuckDB reads as it is meant: this one, or a copy in UTF-8 with line ends of one kind.
+
+    Where lines above the header end otherwise than those below it, DuckDB finds no rows and says nothing.
+    """
+    if job.files.encoding != "utf-8" or mixes_ends(path, job.files.encoding, header.n_lines + 1):
         return as_utf8(path, job.files.encoding, job.scratch / f"{job.label} {number}")
     if path.suffix == ".gz":
         check_gzip(path)
@@ -172,7 +175,7 @@ def _careful(job: Job) -> Iterator[_Part]:
     """Read each file by itself: by DuckDB where it can, line by line where it cannot."""
     for number, path in enumerate(job.paths):
         header, table = _header(path, job.files), job.part(number)
-        source = _read_csv(job.files, header, [_sound(job, path, number)])
+        source = _read_csv(job.files, header, [_sound(job, path, header, number)])
         try:
             # All columns, because lines are checked for the columns that are wanted only.
             job.connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(table)} AS FROM {source}")

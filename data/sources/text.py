@@ -31,6 +31,7 @@ MAX_UNREAD_SHARE = 0.05
 """Share of lines that cannot be read above which a file is refused: it is then another kind of file."""
 
 _SHOWN = 200
+_HEAD_LINES = 100
 _CHUNK = 1 << 20
 _BATCH = 20_000
 
@@ -235,16 +236,33 @@ def check_gzip(path: Path) -> None:
             pass
 
 
+def mixes_ends(path: Path, encoding: str, n_lines: int) -> bool:
+    """Return whether the first lines of a file end in different ways.
+
+    Raises
+    ------
+    ContractError
+        The file cannot be read.
+    """
+    with open_text(path, encoding) as stream:
+        ends = {line[len(line.rstrip("\r\n")) :] for line in islice(stream, n_lines)}
+    return len(ends - {""}) > 1
+
+
 def as_utf8(path: Path, encoding: str, target: Path) -> Path:
-    """Write a text file in UTF-8 without a byte-order mark, and return where it is.
+    """Write a text file in UTF-8 without a byte-order mark, with line feeds where ends differ, and return where it is.
 
     Raises
     ------
     ContractError
         The file is cut off or damaged.
     """
+    is_mixed = mixes_ends(path, encoding, _HEAD_LINES)
     with open_text(path, encoding) as stream, target.open("w", encoding="utf-8", newline="") as copy:
-        shutil.copyfileobj(stream, copy, _CHUNK)
+        if is_mixed:
+            copy.writelines(f"{line.rstrip(chr(13) + chr(10))}\n" for line in stream)
+        else:
+            shutil.copyfileobj(stream, copy, _CHUNK)
     return target
 
 

@@ -94,15 +94,17 @@ def _show(terminal: Console, proposal: "Proposal", config: Path, n_settled: int)
     terminal.print(table)
     for label, reason in proposal.unused:
         terminal.print(f"not used: {label}: {reason}", markup=False)
-    for one in proposal.skipped:
+    for one in (one for one in proposal.skipped if one.path != config.absolute()):
         terminal.print(f"skipped: {one.path.name}: {one.reason}", markup=False)
-    if not any(draft.is_active for draft in proposal.sections):
+    is_mapped = any(draft.is_active for draft in proposal.sections)
+    if not is_mapped:
         terminal.print("No file looks like purchases, customers with a label, or a trial: map them by hand.")
     n_open = len(proposal.unsure)
     answered = f"{n_settled} answered, " if n_settled else ""
     terminal.print(f"Wrote {config}: {answered}{n_open} {'line is' if n_open == 1 else 'lines are'} marked UNSURE.")
     option = "" if config == DEFAULT else f" --config {config}"
-    terminal.print(f"Next: regulars check{option}", markup=False)
+    first = "" if is_mapped else f"write [sources.transactions] into {config}, then "
+    terminal.print(f"Next: {first}regulars check{option}", markup=False)
 
 
 def _row(draft: "Draft") -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def _checked(settings: "Settings", lake: "Lake", snapshot: "Snapshot", rows: "li
     from data.contracts import CONTRACTS
     from data.contracts.base import Delivery
     from data.engine import attach, connect
-    from data.readmission import check
+    from data.recheck import check
     from features.clock import shift
 
     company, engine = settings.company, settings.engine

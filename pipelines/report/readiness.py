@@ -130,7 +130,7 @@ def _lede(readiness: Readiness) -> list[str]:
         else f"Judged as of {end}, as asked: what is later was left out."
     )
     stops = [table.name for table in readiness.facts.tables if table.problem]
-    stop = f"A night would stop now, because of {' and '.join(stops)}: see the tables below." if stops else ""
+    stop = f"A night would stop now at {' and '.join(stops)}: see the tables below." if stops else ""
     return [judged, *([stop] if stop else [])]
 
 

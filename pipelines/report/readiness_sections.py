@@ -221,7 +221,7 @@ def trials(facts: Facts, symbol: str) -> Section | None:
     if facts.n_campaigns:
         lede.append(f"{things(facts.n_campaigns, 'campaign')}, {count(facts.n_ended_campaigns)} of them over.")
     lede.append(
-        "Only where chance decided who was contacted is the difference the campaign’s doing. Elsewhere both sides "
+        "Only where chance decided who was contacted does the difference say what the campaign changed. Both sides "
         "are compared on what they did before: a difference above 0.1, or an AUC well above 0.5, says they differ."
     )
     heads = [Head("Campaign"), Head("Treated", is_number=True), Head("Untreated", is_number=True), Head("Drawn by lot")]

@@ -3,8 +3,9 @@
     .venv/bin/python tests/benchmarks/bench_load.py --lines 3000000
 
 Each way runs in a process of its own and must arrive at the same sums. COPY only types the columns; the loads also
-map them onto the contract: money in cents, instants of the company's zone, customers and products derived. Memory is of
-the loading process, so that the PostgreSQL server's own does not count.
+map them onto the contract: money in cents, instants of the company's zone, customers and products derived. Into the
+lake is the whole first stage of a night: load, rules, quarantine, merge, and the Delta tables. Memory is of the loading
+process, so that the PostgreSQL server's own does not count.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -27,6 +29,9 @@ from data.engine import connect
 from data.sources import FilesSource, Sources
 from data.sources.database import database_piece
 from data.sources.mapping import Files
+from pipelines.ingest import ingest
+from pipelines.run import Run
+from pipelines.settings import Company, Engine, Settings
 
 Sums = list[int]
 """Lines, cents and units."""
@@ -51,6 +56,8 @@ columns = {{ order_id = "order_id", customer_id = "customer", product_id = "prod
 money.amount_cents = {{ column = "price", times = "units" }}
 timezone = "Europe/Berlin"
 """  # noqa: E501 - a line of the configuration
+
+_CSV, _POSTGRES = 'path = "lines.csv"', 'connection = "BENCH_DB"\ntable = "lines"'
 
 _SUMS = "SELECT count(*), CAST(sum(CAST({cents} AS BIGINT)) AS BIGINT), CAST(sum({units}) AS BIGINT) FROM {table}"
 
@@ -100,6 +107,8 @@ def _report(n_lines: int, told: dict[str, dict], ran: dict) -> None:
             "postgres_per_copy_seconds": seconds["postgres"] / seconds["copy"],
             "postgres_per_csv_seconds": seconds["postgres"] / seconds["csv"],
             "digest_per_postgres_seconds": seconds["digest"] / seconds["postgres"],
+            "csv_into_lake_per_copy_seconds": seconds["csv into the lake"] / seconds["copy"],
+            "postgres_into_lake_per_copy_seconds": seconds["postgres into the lake"] / seconds["copy"],
             "csv_per_copy_memory": ran["csv"].peak_mib / ran["copy"].peak_mib,
             "postgres_per_copy_memory": ran["postgres"].peak_mib / ran["copy"].peak_mib,
         }
@@ -137,6 +146,20 @@ def _load(connection: duckdb.DuckDBPyConnection, folder: Path, place: str) -> st
     return _SUMS.format(cents="amount_cents", units="CAST(quantity AS INTEGER)", table="raw_transactions")
 
 
+def _into_lake(connection: duckdb.DuckDBPyConnection, folder: Path, place: str) -> str:
+    """Do the first stage of a night, and return the query for the sums of what the lake has then."""
+    ((memory,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    sources = Sources.model_validate(tomllib.loads(_MAPPING.format(place=place)))
+    company = Company(timezone="Europe/Berlin", currency="EUR")
+    settings = Settings(
+        root=folder / place.partition(" ")[0], company=company, engine=Engine(memory_limit=memory.replace(" ", ""))
+    )
+    run = Run(settings, datetime(2024, 1, 1), "bench")
+    versions = ingest(run, FilesSource(sources, folder))
+    uris = run.lake.uris("transactions", versions["transactions"])
+    return _SUMS.format(cents="amount_cents", units="CAST(quantity AS INTEGER)", table=f"read_parquet({uris})")
+
+
 def _digest(_connection: duckdb.DuckDBPyConnection, _folder: Path) -> str:
     """Tell whether the table of the server changed, without reading it."""
     database_piece(Files(connection="BENCH_DB", table="lines"), None)
@@ -145,14 +168,18 @@ def _digest(_connection: duckdb.DuckDBPyConnection, _folder: Path) -> str:
 
 WAYS: dict[str, Callable[[duckdb.DuckDBPyConnection, Path], str]] = {
     "copy": _copy,
-    "csv": lambda connection, folder: _load(connection, folder, 'path = "lines.csv"'),
-    "postgres": lambda connection, folder: _load(connection, folder, 'connection = "BENCH_DB"\ntable = "lines"'),
+    "csv": lambda connection, folder: _load(connection, folder, _CSV),
+    "postgres": lambda connection, folder: _load(connection, folder, _POSTGRES),
+    "csv into the lake": lambda connection, folder: _into_lake(connection, folder, _CSV),
+    "postgres into the lake": lambda connection, folder: _into_lake(connection, folder, _POSTGRES),
     "digest": _digest,
 }
 _WORDS = {
     "copy": "DuckDB's COPY of the CSV file",
     "csv": "load of the CSV file",
     "postgres": "load from PostgreSQL",
+    "csv into the lake": "the CSV file into the lake",
+    "postgres into the lake": "PostgreSQL into the lake",
     "digest": "digest of the PostgreSQL table",
 }
 

@@ -89,6 +89,7 @@ def test_the_clean_twin_raises_no_alarm_but_its_own(clean):
 
 @pytest.mark.parametrize("defect", PLANTED)
 def test_each_class_of_defect_is_caught_by_the_expectation_named_for_it(journey, clean, defect):
+    """Catalogue row D1."""
     admission = admitted(journey, PLANTED[defect])
     found = alarms(admission)
     assert found.get(defect, 0) == clean.get(defect, 0) + 1

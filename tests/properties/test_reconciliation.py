@@ -72,6 +72,7 @@ def both_sides(connection: duckdb.DuckDBPyConnection) -> tuple[Counter[object], 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(DELIVERIES)
 def test_rows_in_are_accepted_or_quarantined_or_duplicates(found):
+    """Catalogue row D2."""
     connection = connected(found)
     reconciliation = divided(connection)
     different = {blank_is_null(line) for line in found}
@@ -86,6 +87,7 @@ def test_rows_in_are_accepted_or_quarantined_or_duplicates(found):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(DELIVERIES)
 def test_no_row_is_on_two_sides_and_none_is_lost(found):
+    """Catalogue row D2."""
     connection = connected(found)
     divided(connection)
     rejected = connection.execute("SELECT row_json FROM transactions_quarantine").fetchall()
@@ -101,6 +103,7 @@ def test_no_row_is_on_two_sides_and_none_is_lost(found):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(DELIVERIES, st.randoms(use_true_random=False))
 def test_the_order_of_rows_means_nothing(found, random):
+    """Catalogue row D2."""
     connection = connected(found)
     first = divided(connection), both_sides(connection)
     shuffled = list(found)

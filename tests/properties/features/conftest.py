@@ -20,8 +20,10 @@ def _load(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-# The battery imports it by this name, and doctest collection imports the battery before any fixture runs.
+# The battery imports them by these names, and doctest collection imports the battery before any fixture runs.
 _load("feature_worlds")
+_load("feature_poison")
+_load("feature_oracle")
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,10 @@ def worlds() -> ModuleType:
 @pytest.fixture(scope="session")
 def oracle() -> ModuleType:
     """Return the independent implementation of every feature."""
-    return _load("feature_oracle")
+    base = _load("feature_oracle")
+    for name in ("feature_oracle_trade", "feature_oracle_reach", "feature_oracle_people"):
+        _load(name)
+    return base
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,21 @@ FUNCTIONS: dict[str, Callable[["Past"], float | None]] = {}
 class Past:
     """The rows of one customer that were known at one instant."""
 
-    def __init__(self, lines: pd.DataFrame, contacts: pd.DataFrame, as_of: datetime, timezone: str) -> None:
+    def __init__(
+        self,
+        lines: pd.DataFrame,
+        contacts: pd.DataFrame,
+        others: dict[str, pd.DataFrame],
+        as_of: datetime,
+        timezone: str,
+    ) -> None:
         self.as_of = as_of
         self.today = as_of.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(timezone)).date()
         self.lines = lines.to_dict("records")
         self.contacts = contacts.to_dict("records")
+        self.statements, self.versions, self.profile = (
+            others[name].to_dict("records") for name in ("feedback", "subscriptions", "customers")
+        )
         sold = {row["local_time"].date() for row in self.lines if row["quantity"] > 0}
         self.purchase_days = sorted(sold)
         self.gaps = [(b - a).days for a, b in zip(self.purchase_days, self.purchase_days[1:], strict=False)]
@@ -271,18 +281,45 @@ def is_in_campaign(past: Past) -> float | None:
 
 def matrix(tables: dict[str, pd.DataFrame], as_ofs: Sequence[datetime], timezone: str) -> pd.DataFrame:
     """Return every feature for every customer known at every instant, indexed by both."""
-    lines = tables["transactions"].merge(tables["products"], on="product_id", how="left")
+    lines = tables["transactions"].merge(_with_usual_prices(tables["products"]), on="product_id", how="left")
     contacts = tables["contacts"].merge(tables["campaigns"], on="campaign_id", how="inner")
     for column in ("event_time", "known_at", "local_time"):
         lines[column] = pd.to_datetime(lines[column])
     contacts["contacted_at"] = pd.to_datetime(contacts["contacted_at"])
+    people = {name: tables[name] for name in ("feedback", "subscriptions", "customers")}
     rows = []
     for as_of in as_ofs:
         known = lines[(lines["event_time"] < as_of) & (lines["known_at"] < as_of)]
         reached = contacts[(contacts["contacted_at"] < as_of) & (contacts["arm"] != "control")]
+        reached = _known(reached, as_of)
+        others = {name: _known(frame, as_of) for name, frame in people.items()}
         for customer, mine in known.groupby("customer_id"):
-            past = Past(mine, reached[reached["customer_id"] == customer], as_of, timezone)
+            theirs = {name: frame[frame["customer_id"] == customer] for name, frame in others.items()}
+            past = Past(mine, reached[reached["customer_id"] == customer], theirs, as_of, timezone)
             values = {name: function(past) for name, function in FUNCTIONS.items()}
             rows.append({"customer_id": customer, "as_of": as_of} | values)
     frame = pd.DataFrame(rows, columns=["customer_id", "as_of", *FUNCTIONS])
     return frame.set_index(["customer_id", "as_of"]).astype("float64").sort_index()
+
+
+def _known(rows: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
+    """Return the rows that a delivery had brought and no later one had replaced."""
+    for column, holds in (("known_at", lambda at: at < as_of), ("replaced_at", lambda at: at >= as_of)):
+        if column in rows:
+            rows = rows[rows[column].map(lambda at, holds=holds: pd.isna(at) or holds(at)).astype(bool)]
+    return rows
+
+
+def _with_usual_prices(products: pd.DataFrame) -> pd.DataFrame:
+    """Return the products with the median list price of their category, and nothing for those without a price."""
+    products = products.reindex(columns=["product_id", "category", "brand", "list_price_cents"]).astype(object)
+    prices = defaultdict(list)
+    for row in products.to_dict("records"):
+        if pd.notna(row["category"]) and pd.notna(row["list_price_cents"]) and row["list_price_cents"] > 0:
+            prices[row["category"]].append(row["list_price_cents"])
+    is_priced = [pd.notna(price) and price > 0 for price in products["list_price_cents"]]
+    usual = [
+        statistics.median(prices[category]) if is_known and category in prices else None
+        for category, is_known in zip(products["category"], is_priced, strict=True)
+    ]
+    return products.assign(usual_cents=pd.Series(usual, index=products.index, dtype=object))

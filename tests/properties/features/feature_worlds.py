@@ -32,7 +32,14 @@ SCHEMAS = {
             ("local_time", pa.timestamp("us")),
         ]
     ),
-    "products": pa.schema([("product_id", pa.string()), ("category", pa.string())]),
+    "products": pa.schema(
+        [
+            ("product_id", pa.string()),
+            ("category", pa.string()),
+            ("brand", pa.string()),
+            ("list_price_cents", pa.int64()),
+        ]
+    ),
     "campaigns": pa.schema([("campaign_id", pa.string()), ("starts_on", pa.date32()), ("ends_on", pa.date32())]),
     "contacts": pa.schema(
         [
@@ -41,6 +48,40 @@ SCHEMAS = {
             ("arm", pa.string()),
             ("assigned_at", pa.timestamp("us")),
             ("contacted_at", pa.timestamp("us")),
+            ("known_at", pa.timestamp("us")),
+        ]
+    ),
+    "feedback": pa.schema(
+        [
+            ("feedback_id", pa.string()),
+            ("customer_id", pa.string()),
+            ("event_time", pa.timestamp("us")),
+            ("kind", pa.string()),
+            ("rating", pa.float64()),
+            ("rating_max", pa.float64()),
+            ("status", pa.string()),
+            ("resolved_at", pa.timestamp("us")),
+            ("known_at", pa.timestamp("us")),
+            ("replaced_at", pa.timestamp("us")),
+        ]
+    ),
+    "subscriptions": pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("plan", pa.string()),
+            ("started_on", pa.date32()),
+            ("ended_on", pa.date32()),
+            ("fee_cents", pa.int64()),
+            ("known_at", pa.timestamp("us")),
+            ("replaced_at", pa.timestamp("us")),
+        ]
+    ),
+    "customers": pa.schema(
+        [
+            ("customer_id", pa.string()),
+            ("first_seen_on", pa.date32()),
+            ("age_band", pa.string()),
+            ("loyalty_joined_on", pa.date32()),
         ]
     ),
 }
@@ -75,7 +116,7 @@ def line(customer: str | None, at: datetime, **columns: object) -> dict[str, obj
 
 
 def frames(lines: Sequence[Mapping[str, object]], **others: pd.DataFrame) -> Frames:
-    """Return the four tables with these lines; tables that are not given are empty."""
+    """Return all tables with these lines; tables that are not given are empty."""
     tables = {name: pd.DataFrame(columns=schema.names, dtype=object) for name, schema in SCHEMAS.items()}
     return tables | {"transactions": pd.DataFrame(lines, columns=SCHEMAS["transactions"].names, dtype=object)} | others
 
@@ -89,15 +130,87 @@ def random_world(seed: int, n_customers: int = 12, n_orders: int = 160) -> Frame
             line(f"c{rng.integers(n_customers)}", at + timedelta(microseconds=step), order_id=f"edge{step}{at}")
             for at in AS_OFS
         ]
+    more = np.random.default_rng([seed, 1])
+    channels = {row["order_id"]: more.choice(["store", "Web", "app", ""]) or None for row in lines}
+    lines = [row | {"channel": channels[row["order_id"]]} for row in lines]
     products = pd.DataFrame(
-        {"product_id": [f"p{i}" for i in range(9)], "category": [f"k{i % 4}" if i else None for i in range(9)]}
+        {
+            "product_id": [f"p{i}" for i in range(9)],
+            "category": [f"k{i % 4}" if i else None for i in range(9)],
+            "brand": [None, "Private", "acme", "acme", "zeta", "Private", "zeta", None, "own brand"],
+            "list_price_cents": [100, 250, None, 399, 120, 99, 301, 0, 777],
+        },
+        dtype=object,
     )
     starts = [date(2016, 12, 20) + timedelta(days=int(d)) for d in rng.integers(0, 380, 8)]
     ends = [None if i == 0 else day + timedelta(days=int(rng.integers(5, 60))) for i, day in enumerate(starts)]
     campaigns = pd.DataFrame({"campaign_id": [f"m{i}" for i in range(8)], "starts_on": starts, "ends_on": ends})
     contacts = pd.DataFrame([_contact(rng, c, starts) for c in range(n_customers + 2) for _ in range(4)])
-    contacts = contacts.drop_duplicates(["campaign_id", "customer_id"])
-    return frames(lines, products=products, campaigns=campaigns.astype(object), contacts=contacts.astype(object))
+    contacts = contacts.drop_duplicates(["campaign_id", "customer_id"]).astype(object)
+    late = [more.random() < 0.2 and at is not pd.NaT for at in pd.to_datetime(contacts["contacted_at"])]
+    contacts["known_at"] = [
+        at + timedelta(days=int(more.integers(1, 60))) if is_late else None
+        for at, is_late in zip(pd.to_datetime(contacts["contacted_at"]), late, strict=True)
+    ]
+    others = random_people(more, [f"c{number}" for number in range(n_customers + 1)])
+    return frames(lines, products=products, campaigns=campaigns.astype(object), contacts=contacts, **others)
+
+
+def random_people(rng: np.random.Generator, customers: Sequence[str]) -> Frames:
+    """Return feedback, contracts and profiles of customers around ``AS_OFS``, at the boundaries too."""
+    said = [_statement(rng, customer) for customer in customers for _ in range(rng.integers(2, 9))]
+    said += [_statement(rng, "c1", at + timedelta(microseconds=step)) for at in AS_OFS for step in (-1, 0, 1)]
+    said = [row | {"feedback_id": f"f{number:04}"} for number, row in enumerate(said)]
+    versions = [_version(rng, customer) for customer in customers for _ in range(rng.integers(1, 6))]
+    people = [
+        {
+            "customer_id": customer,
+            "first_seen_on": _day(rng) if rng.random() < 0.8 else None,
+            "age_band": [None, "18-24", "35-44", "65+", "unknown"][rng.integers(5)],
+            "loyalty_joined_on": _day(rng) if rng.random() < 0.6 else None,
+        }
+        for customer in customers
+    ]
+    made = {"feedback": said, "subscriptions": versions, "customers": people}
+    found = {name: pd.DataFrame(rows, columns=SCHEMAS[name].names, dtype=object) for name, rows in made.items()}
+    found["subscriptions"] = found["subscriptions"].drop_duplicates(["customer_id", "plan", "started_on"])
+    return found
+
+
+def _day(rng: np.random.Generator) -> date:
+    return date(2016, 8, 1) + timedelta(days=int(rng.integers(0, 520)))
+
+
+def _statement(rng: np.random.Generator, customer: str, at: datetime | None = None) -> dict[str, object]:
+    at = at or datetime.fromisoformat("2016-06-01") + timedelta(seconds=int(rng.integers(0, 570 * 86400)))
+    best = [None, 5.0, 10.0][rng.integers(3)]
+    known_at = [None, at, at + timedelta(days=int(rng.integers(1, 50)))][rng.integers(3)]
+    return {
+        "customer_id": customer,
+        "event_time": at,
+        "kind": ["survey", "review", "complaint", "claim", "request"][rng.integers(5)],
+        "rating": None if best is None else float(rng.integers(0, int(best) + 1)),
+        "rating_max": best,
+        "status": "closed",
+        "resolved_at": at + timedelta(seconds=int(rng.integers(0, 90 * 86400))) if rng.random() < 0.6 else None,
+        "known_at": known_at,
+        "replaced_at": (known_at or at) + timedelta(days=90) if rng.random() < 0.1 else None,
+    }
+
+
+def _version(rng: np.random.Generator, customer: str) -> dict[str, object]:
+    day = [_day(rng), _day(rng), *(local(at).date() for at in AS_OFS)][rng.integers(5)]
+    midnight = datetime.combine(day, datetime.min.time())
+    known_at = [None, midnight, midnight + timedelta(days=int(rng.integers(1, 40)))][rng.integers(3)]
+    return {
+        "customer_id": customer,
+        "plan": ["basic", "plus"][rng.integers(2)],
+        "started_on": day,
+        "ended_on": day + timedelta(days=int(rng.integers(0, 400))) if rng.random() < 0.6 else None,
+        "fee_cents": None if rng.random() < 0.1 else int(rng.integers(500, 2000)),
+        "known_at": known_at,
+        "replaced_at": (known_at or midnight) + timedelta(days=90) if rng.random() < 0.1 else None,
+    }
 
 
 def _order(rng: np.random.Generator, order: int, n_customers: int) -> list[dict[str, object]]:
@@ -151,7 +264,9 @@ def connect(threads: int = 2) -> ibis.BaseBackend:
 def load(connection: ibis.BaseBackend, tables: Frames) -> dict[str, ibis.Table]:
     """Put the tables into DuckDB with the types of the lake."""
     for name, frame in tables.items():
-        connection.con.register("incoming", pa.Table.from_pandas(frame, SCHEMAS[name], preserve_index=False))
+        rows = frame.reindex(columns=SCHEMAS[name].names).astype(object)
+        rows = rows.where(rows.notna(), None)
+        connection.con.register("incoming", pa.Table.from_pandas(rows, SCHEMAS[name], preserve_index=False))
         connection.con.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
         connection.con.unregister("incoming")
     return {name: connection.table(name) for name in tables}

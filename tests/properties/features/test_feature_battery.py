@@ -22,9 +22,9 @@ CHECKS = [
     "other_customers",
     "one_as_of_at_a_time",
     "lookback",
-    "alone",
+    "few_together",
 ]
-RANGES = {"count": (0, np.inf), "days": (0, np.inf), "nats": (0, np.inf), "ratio": (0, np.inf), "share": (0, 1)}
+RANGES = dict.fromkeys(("count", "days", "years", "nats", "ratio"), (0, np.inf)) | {"share": (0, 1)}
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +68,19 @@ def test_feature_is_what_it_declares(observed: pd.DataFrame, name: str) -> None:
     assert values.nunique() > 1
 
 
-@pytest.mark.parametrize("name", list(FEATURES))
-def test_feature_says_when_it_is_null(worlds: ModuleType, name: str) -> None:
+@pytest.fixture(scope="module")
+def unknown(worlds: ModuleType) -> pd.Series:
+    """Return the features of a customer of whom nothing is known but that they used a coupon."""
     at = worlds.AS_OFS[0]
     coupon_only = worlds.line("c0", at - timedelta(days=5), quantity=0, amount_cents=0, coupon_cents=100)
-    frame = worlds.compute(worlds.frames([coupon_only]), [at], [name])
-    assert len(frame) == 1
-    assert frame[name].isna().all() == (FEATURES[name].null is not None)
+    return worlds.compute(worlds.frames([coupon_only]), [at]).astype("float64").loc[("c0", at)]
+
+
+@pytest.mark.parametrize("name", list(FEATURES))
+def test_feature_says_when_it_is_null(unknown: pd.Series, name: str) -> None:
+    assert pd.isna(unknown[name]) == (FEATURES[name].null is not None)
     if FEATURES[name].null is None:
-        assert frame[name].iloc[0] == 0
+        assert unknown[name] == 0
 
 
 def test_grain_is_one_row_per_customer_and_as_of(observed: pd.DataFrame, world: dict[str, pd.DataFrame]) -> None:
@@ -93,12 +97,22 @@ def test_empty_tables_give_an_empty_matrix_of_the_same_types(worlds: ModuleType,
     assert empty.dtypes.equals(observed.dtypes)
 
 
-@pytest.mark.parametrize("name", ["products", "campaigns", "contacts"])
-def test_an_empty_reference_table_is_no_error(worlds: ModuleType, world: dict[str, pd.DataFrame], name: str) -> None:
+@pytest.mark.parametrize("name", ["products", "campaigns", "contacts", "feedback", "subscriptions", "customers"])
+def test_an_empty_reference_table_is_no_error(
+    worlds: ModuleType, world: dict[str, pd.DataFrame], observed: pd.DataFrame, name: str
+) -> None:
     frame = worlds.compute(world | {name: worlds.frames([])[name]})
     untouched = [feature for feature in FEATURES if name not in FEATURES.views[FEATURES[feature].view].sources]
     assert len(frame) > 0
-    pd.testing.assert_frame_equal(frame[untouched], worlds.compute(world, names=untouched))
+    pd.testing.assert_frame_equal(frame[untouched], observed[untouched])
+
+
+@pytest.mark.parametrize("name", ["feedback", "subscriptions", "customers"])
+def test_a_table_that_a_company_does_not_have_is_an_empty_one(
+    worlds: ModuleType, world: dict[str, pd.DataFrame], name: str
+) -> None:
+    without = {table: frame for table, frame in world.items() if table != name}
+    pd.testing.assert_frame_equal(worlds.compute(without), worlds.compute(world | {name: worlds.frames([])[name]}))
 
 
 def test_customers_without_history_are_not_observed(worlds: ModuleType) -> None:

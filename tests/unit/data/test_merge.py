@@ -153,6 +153,32 @@ class TestTransactions:
         assert rows(connection, first, "order_id") == [("O1",)]
 
 
+class TestHistories:
+    """Contracts and statements are looked back on, so that their earlier rows stay too."""
+
+    STATEMENT = {"feedback_id": "F1", "customer_id": "a", "event_time": MONDAY, "kind": "complaint", "status": "open"}  # noqa: RUF012
+
+    def test_a_complaint_that_was_closed_was_open_before(self, connection):
+        feedback = CONTRACTS["feedback"]
+        first = merge(connection, feedback, table(connection, [self.STATEMENT]), None, None)
+        came = table(connection, [self.STATEMENT | {"status": "closed"}])
+        second = merge(connection, feedback, came, first.table, SECOND)
+        assert rows(connection, second, "status", KNOWN_AT, REPLACED_AT) == [
+            ("closed", SECOND, None),
+            ("open", MONDAY, SECOND),
+        ]
+
+    def test_a_plan_that_ended_ran_before(self, connection):
+        plan = {"customer_id": "a", "plan": "gold", "started_on": date(2023, 5, 1), "ended_on": None, "fee_cents": 900}
+        subscriptions = CONTRACTS["subscriptions"]
+        first = merge(connection, subscriptions, table(connection, [plan]), None, None)
+        came = table(connection, [plan | {"ended_on": date(2024, 1, 2)}])
+        second = merge(connection, subscriptions, came, first.table, SECOND)
+        assert rows(connection, second, "ended_on", REPLACED_AT) == [(date(2024, 1, 2), None), (None, SECOND)]
+        third = merge(connection, subscriptions, came, second.table, THIRD)
+        assert (third.n_added, third.n_replaced, third.n_again) == (0, 0, 1)
+
+
 class TestThings:
     """Tables of things keep the newest row of a key."""
 

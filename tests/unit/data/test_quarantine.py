@@ -48,6 +48,7 @@ def reasons(connection: duckdb.DuckDBPyConnection, table: str = "transactions_qu
 
 
 def test_a_row_that_breaks_three_rules_carries_three_reasons_in_order(connection):
+    """Catalogue row D4."""
     bad = LINE | {"order_id": None, "currency": "XXX", "quantity": Decimal(-1)}
     admission = admit(connection, TRANSACTIONS, deliver(connection, [bad, LINE | {"currency": "USD"}]), DELIVERY)
     assert reasons(connection) == ["negative quantity with positive amount; order_id is null; unknown currency"]

@@ -27,7 +27,6 @@ from data.readmission import (
     ROW_ID,
     Open,
     Verdict,
-    check,
     hand_in,
     open_rows,
     pieces,
@@ -36,6 +35,7 @@ from data.readmission import (
     superseded,
     to_frame,
 )
+from data.recheck import check
 from data.repairs import SHEET, check_fits, read_repairs
 
 TRANSACTIONS = CONTRACTS["transactions"]

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -77,6 +78,8 @@ def spark() -> Iterator[Any]:
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.codegen.wholeStage": "false",
     }
+    # A Spark context answers Ctrl-C from then on, for the whole process and for good.
+    handler = signal.getsignal(signal.SIGINT)
     builder = pyspark.SparkSession.builder.master("local[2]")
     zone, os.environ["TZ"] = os.environ.get("TZ"), "UTC"
     time.tzset()
@@ -84,6 +87,7 @@ def spark() -> Iterator[Any]:
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
+    signal.signal(signal.SIGINT, handler)
     gc.collect()  # here, where warnings of unclosed sockets are expected, and in no other test
     os.environ.pop("TZ") if zone is None else os.environ.update(TZ=zone)
     time.tzset()

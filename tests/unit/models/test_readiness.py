@@ -332,3 +332,18 @@ class TestScreening:
     def test_a_side_of_nine_is_too_small_to_say(self):
         before = pd.DataFrame({"spend": np.arange(100.0)})
         assert comparability(before, np.arange(100) < 9, 1) is None
+
+
+def test_amounts_below_nothing_are_told_from_no_money_and_name_the_setting_that_turns_them():
+    turned = answer(replace(GOOD, lines=replace(LINES, sales_cents=-5)), "value")
+    absent = answer(replace(GOOD, lines=replace(LINES, sales_cents=0)), "value")
+    assert (turned.word, absent.word) == ("no", "no")
+    assert "less than nothing" in turned.why
+    assert "negated = true" in turned.missing[0]
+    assert "carry no money" in absent.why
+
+
+def test_subscriptions_alone_are_counted_where_they_are_not_learnt_from():
+    facts = Facts((TableFacts("subscriptions", 900, n_accepted=870),))
+    assert "870 subscriptions alone" in answer(facts, "churn").why
+    assert "subscriptions" not in answer(Facts(()), "churn").why

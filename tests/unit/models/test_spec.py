@@ -19,7 +19,15 @@ def test_shipped_specifications_name_known_measures(spec):
 
 
 def test_no_list_means_every_feature():
-    assert CHURN.resolve(["n_orders", "recency_days"]) == ("n_orders", "recency_days")
+    spec = ModelSpec("m", "y", "recency_days", ("auc",), "auc")
+    assert spec.resolve(["n_orders", "recency_days"]) == ("n_orders", "recency_days")
+
+
+@pytest.mark.parametrize("spec", [CHURN, VALUE])
+def test_shipped_specifications_list_their_features_once_and_with_the_baseline(spec):
+    assert len(set(spec.features)) == len(spec.features)
+    assert spec.baseline in spec.features
+    assert not set(spec.features) & {"age_years", "first_seen_days", "loyalty_days", "n_contracts"}
 
 
 def test_a_list_keeps_its_order():

@@ -14,6 +14,7 @@ import pytest
 from data.errors import ConfigError, ContractError
 from data.lake import Snapshot
 from data.sources import FilesSource, Sources, digest
+from data.tombstones import bury
 from features.extracts import sales_by_month
 from pipelines.ingest import ingest
 from pipelines.run import Run
@@ -301,8 +302,70 @@ class TestMapping:
         assert [row["table_name"] for row in quality(night, "read by an earlier mapping")] == ["transactions"]
 
 
+def test_days_without_a_line_are_no_repetition(shop):
+    shop.nights(1)
+    shop.drop("sunday", [])
+    shop.drop("holiday", [])
+    shop.drop("2", shop.day(DAY + timedelta(days=1)))
+    night = shop.night(DAY + timedelta(days=2))
+    assert quality(night, "same content delivered again") == []
+    assert len(lines(night)) == 8
+
+
+def test_a_file_of_an_erased_customer_alone_brings_nothing_and_is_counted(shop):
+    shop.nights(1)
+    bury(shop.folder / "var", ["C1"])
+    day = DAY + timedelta(days=1)
+    shop.drop("hers", [f"o{n},C1,P1,{day}T10:00:00,1,1.00" for n in range(3)])
+    night = shop.night(day + timedelta(days=1))
+    assert len(lines(night)) == 4
+    assert {row["n_failed"] for row in quality(night, "erased customer delivered again")} >= {3}
+
+
 def test_the_manifest_says_what_each_night_took(shop):
     run, _ = shop.nights(2)
     snapshots: list[Snapshot] = run.lake.snapshots()
     names = [run.lake.read("deliveries", version=one.versions["deliveries"])["name"].to_pylist() for one in snapshots]
     assert names == [[f"daily/{DAY}.csv"], [f"daily/{DAY}.csv", f"daily/{DAY + timedelta(days=1)}.csv"]]
+
+
+class TestAClosedDay:
+    """A file with its header alone, as a till writes it when nobody sold anything."""
+
+    def test_it_stops_no_night_and_changes_nothing(self, shop):
+        before = lines(shop.nights(6))
+        shop.drop("sunday", [])
+        after = lines(shop.night(DAY + timedelta(days=7)))
+        assert after == before
+
+    def test_the_next_day_is_taken_and_the_closed_one_is_not_read_again(self, shop):
+        shop.nights(2)
+        shop.drop("sunday", [])
+        shop.night(DAY + timedelta(days=3))
+        shop.drop("monday", shop.day(DAY + timedelta(days=3)))
+        run, versions = shop.night(DAY + timedelta(days=4))
+        assert len(lines((run, versions))) == 12
+        taken = run.lake.read("deliveries", version=versions["deliveries"]).to_pylist()
+        assert sum("sunday" in str(row) for row in taken) == 1
+
+    def test_files_that_all_have_no_rows_are_no_delivery(self, shop):
+        shop.drop("saturday", [])
+        shop.drop("sunday", [])
+        with pytest.raises(ContractError, match=r"no rows in|fewer than 1 rows"):
+            shop.night(DAY)
+
+
+class TestAQuietDay:
+    """A day's median amount is judged only where there are lines enough to have one."""
+
+    def test_one_cheap_line_stops_no_night(self, shop):
+        shop.nights(1, n_lines=30)
+        shop.drop("quiet", [f"q,C1,P1,{DAY + timedelta(days=1)}T10:00:00,1,0.05"])
+        assert len(lines(shop.night(DAY + timedelta(days=2)))) == 31
+
+    def test_a_whole_delivery_in_another_unit_does(self, shop):
+        shop.nights(1, n_lines=30)
+        rows = [row.replace(",1.00", ",0.01") for row in shop.day(DAY + timedelta(days=1), 30)]
+        shop.drop("slipped", rows)
+        with pytest.raises(ContractError, match="unit slip of the whole delivery"):
+            shop.night(DAY + timedelta(days=2))

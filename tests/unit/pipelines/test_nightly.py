@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[date]:
     """Return the days that the flow asks for; its night is done already."""
     days: list[date] = []
 
-    def plan(config: object, root: object, day: object) -> Run:
+    def plan(config: object, root: object, day: object, _today: object) -> Run:
         days.append(day("America/New_York"))
         return Run(Settings(root=tmp_path), datetime(2018, 1, 1, 5), "source")
 

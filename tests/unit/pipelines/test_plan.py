@@ -98,3 +98,20 @@ def test_whoever_listens_in_this_context_hears_of_the_run(config):
         assert plan(config, None, lambda _: date(2024, 7, 1)).reporter is listener
     finally:
         REPORTER.reset(token)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        'customers]\npath = "a.csv"\ncolumns.customer_id = "id"\nlabel = { column = "left", churned = ["yes"] }',
+        'subscriptions]\npath = "a.csv"\ncolumns = { customer_id = "id", plan = "plan", started_on = "from" }',
+    ],
+)
+def test_a_night_without_order_lines_is_refused_in_one_line_that_names_what_answers_meanwhile(tmp_path, section):
+    path = tmp_path / "regulars.toml"
+    path.write_text(f"[sources.{section}\n")
+    with pytest.raises(ConfigError, match=r"no \[sources\.transactions\], only (customers|subscriptions)") as caught:
+        plan(path, None, lambda _: date(2024, 1, 1))
+    assert caught.value.exit_code == 2
+    assert "regulars check" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -83,6 +83,17 @@ READ_ALIKE: dict[str, tuple[str, bytes, str]] = {
     "utf-16": ("a.csv", csv_text().encode("utf-16"), 'encoding = "utf-16"'),
     "gzip in cp1252": ("a.csv.gz", gzip.compress(csv_text().encode("cp1252")), 'encoding = "cp1252"'),
     "a title above": ("a.csv", b"Sales\nof March\n" + csv_text().encode(), "skip_lines = 2"),
+    "line ends that change below the header": (
+        "a.csv",
+        f"{HEAD}\n".encode() + csv_text(end="\r\n").encode().split(b"\r\n", 1)[1],
+        "",
+    ),
+    "line ends that change below a title": ("a.csv", b"Sales\n\n" + csv_text(end="\r\n").encode(), "skip_lines = 2"),
+    "line ends that change in cp1252": (
+        "a.csv",
+        b"Sales\n\n" + csv_text(end="\r\n").encode("cp1252"),
+        'skip_lines = 2\nencoding = "cp1252"',
+    ),
     "quoted cells": ("a.csv", csv_text(*(";".join(f'"{c}"' for c in line.split(";")) for line in LINES)).encode(), ""),
     "quoted header": ("a.csv", csv_text(head=";".join(f'"{c}"' for c in HEAD.split(";"))).encode(), ""),
     "columns in another order": (

@@ -1,0 +1,22 @@
+"""Where the customer buys, store by store."""
+
+import ibis
+from ibis import _
+
+from features.periods import KEYS
+from features.registry import view
+from features.views import History
+
+LOOKBACK_DAYS = 364
+
+
+@view(sources=["transactions"])
+def stores(history: History) -> ibis.Table:
+    """Known stores in which something was bought within 364 days.
+
+    Columns: store_id, n_sold (lines).
+    """
+    lines = history.lines
+    lines = lines.filter(lines.is_sold, lines.store_id.notnull())
+    rows = history.periods.gathered(lines.mutate(n_sold=1), "store_id", LOOKBACK_DAYS, n_sold=_.n_sold.sum())
+    return rows.select(*KEYS, "store_id", "n_sold")

@@ -2,9 +2,9 @@
 
 Rows are compared by what they say, not by when they came. A row that is known already is left alone. Where a delivery
 says something else about a key than what is known, its rows take the place of the earlier ones. Of what features look
-back on (lines, contracts, statements) the earlier ones stay, with ``replaced_at``: the instant from which they no longer
-hold, so that the past can be seen as it was known. Of the other tables only the newest row of a key is kept, and older
-versions are in the lake's history.
+back on (lines, contracts, statements) the earlier ones stay, with ``replaced_at``: the instant from which they no
+longer hold, so that the past can be seen as it was known. Of the other tables only the newest row of a key is kept, and
+older versions are in the lake's history.
 """
 # ruff: noqa: S608 - every name goes through quoted(), every value through literal()
 

@@ -19,7 +19,8 @@ from data.errors import ContractError
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when Great Expectations is imported
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # it imports sre_constants, which Python is about to drop
+    # It imports sre_constants, which Python is about to drop, and tqdm, which asks notebooks for widgets.
+    warnings.simplefilter("ignore")
     import great_expectations as gx
     from great_expectations.core import ExpectationValidationResult
     from great_expectations.core.batch import Batch

@@ -5,6 +5,9 @@ import ibis
 from features.measures import deviation, share, within
 from features.registry import Expression, feature
 
+MOST_DAYS = 1_000_000
+"""More days than any gap has."""
+
 ONE_DAY = "fewer than two purchase days before as_of"
 TWO_DAYS = "fewer than three purchase days before as_of"
 
@@ -42,7 +45,9 @@ def gap_max_days(days: ibis.Table) -> Expression:
 @feature(view="days", unit="days", null=ONE_DAY)
 def gap_last_days(days: ibis.Table) -> Expression:
     """Gap that the last purchase day ended."""
-    return days.gap_days.argmax(days.local_on, where=days.gap_days.notnull())
+    # The day and its gap as one number: the largest is that of the last day, whatever the order of the rows.
+    day = days.local_on.delta(ibis.date(1970, 1, 1), unit="day")
+    return (day * MOST_DAYS + days.gap_days).max() % MOST_DAYS
 
 
 @feature(view="days", unit="index", null="no gap that ended in the last 84 days")

@@ -5,6 +5,7 @@ servers' libraries keep quiet: the settings are read when Prefect and MLflow are
 """
 
 import os
+import warnings
 
 for _name, _value in {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -27,3 +28,6 @@ for _name, _value in {
     "OPENBLAS_NUM_THREADS": "1",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# MLflow's progress bars ask a notebook for widgets, and say on every import that there are none.
+warnings.filterwarnings("ignore", message="IProgress not found")

@@ -27,18 +27,14 @@ class Projection:
 
     Parameters
     ----------
-    name
-        The contract.
-    table
-        The mapping.
+    name, table
+        The contract and its mapping.
     raws
         The table's own relation, then those of its joins.
-    paths
-        The files of the table's own relation, for messages.
-    timezone
-        Zone of instants where the mapping has none.
+    paths, timezone
+        The files of the table's own relation, for messages, and the zone of instants where the mapping has none.
     elsewhere
-        Gives the columns of the table's files that are not read now: an attribute that only they have is null here.
+        Gives the columns of files that are not read now: an attribute that only they have is null here.
     """
 
     name: str
@@ -161,8 +157,11 @@ class Projection:
             values[money.column], values.get(money.times or ""), values.get(money.minus or ""), money.unit
         )
         value = f"-({value})" if money.negated else value
-        every = cells.joined(list(parts.values()))
-        return cells.kept(self._signed(value), every, f"no number with the decimal sign {self.table.decimal}")
+        return cells.kept(
+            self._signed(value),
+            cells.joined(list(parts.values())),
+            f"no number with the decimal sign {self.table.decimal}",
+        )
 
     def _signed(self, value: str) -> str:
         """Return a value that is negative where the row is a return."""
@@ -188,8 +187,7 @@ class Projection:
         return relation
 
     def _on(self, place: int, join: Join) -> str:
-        earlier = Projection(self.name, self.table, self.raws[:place], self.paths, self.timezone)
-        ours = earlier.cell(join.keys[0])
+        ours = Projection(self.name, self.table, self.raws[:place], self.paths, self.timezone).cell(join.keys[0])
         return f"{ours.text} = {join_key(self.raws[place], join, f't{place}')}"
 
 

@@ -38,9 +38,9 @@ def named(company, night):
 
 
 def test_every_step_ended_as_it_should(story):
+    """A traceback that ends a step gives it another code; those that libraries log at DEBUG end nothing."""
     codes = {name: answer.code for name, answer in story.answers.items()}
     assert {name: code for name, code in codes.items() if code} == {"access": 7}
-    assert not any("Traceback" in answer.output + answer.errors for answer in story.answers.values())
 
 
 class TestConsent:

@@ -48,6 +48,11 @@ def sales(n_lines: int, *, slip: str = "", **changes: object) -> list[Line]:
     return [*lines[:-1], {**lines[-1], "amount_cents": slip}] if slip else lines
 
 
+def paid(*amounts: int) -> list[Line]:
+    """Return a line of that product for each amount."""
+    return [sold(number, amount_cents=str(cents)) for number, cents in enumerate(amounts)]
+
+
 def came(at: str, quantity: str, **changes: object) -> Line:
     """Return a line of another product on a day, at a dollar a piece."""
     cents = str(100 * int(quantity))
@@ -117,6 +122,11 @@ EDGES: dict[str, list[list[Line]]] = {
         sales(20, slip="100", amount_cents="1"),
         sales(20, amount_cents="0"),
         sales(20, slip="-10000", quantity="-1", amount_cents="-100"),
+        # The median lies between two prices, or is one that was paid more often than once.
+        *(paid(*[50] * 7, *[100] * 3, *[300] * 9, last) for last in (2500, 5000, 7500, 9999, 10000, 14999, 15000)),
+        *(paid(*[100] * 10, *[300] * 10, last) for last in (5000, 9999, 10000, 14999, 15000)),
+        *(paid(*[100] * 5, *[200] * 6, *[400] * 9, last) for last in (9999, 10000, 14999, 15000, 20000)),
+        *(paid(*[100] * 13, *[400] * 7, last) for last in (4999, 5000, 20000)),
         # What came back, before and after as much was sold; at the same instant is not before.
         [came("2024-03-01", "2"), came("2024-03-02", "-2")],
         [came("2024-03-01", "2"), came("2024-03-01", "-2", order_id="R")],

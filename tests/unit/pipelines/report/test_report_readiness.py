@@ -209,7 +209,7 @@ def test_a_day_that_was_asked_for_is_said_so(readiness):
     assert "the midnight after the last event" in text_of(readiness_page(readiness))
     asked = text_of(readiness_page(replace(readiness, is_own_end=False)))
     assert "as asked: what is later was left out" in asked
-    assert "A night would stop now, because of contacts" in asked
+    assert "A night would stop now at contacts" in asked
 
 
 @pytest.mark.parametrize("empty", [("lines", "churn", "baskets"), ("label",), ("trials",), ("contactable",)])

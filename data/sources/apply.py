@@ -19,6 +19,7 @@ CUSTOMER, PRODUCT = "customer: ", "product: "
 """What begins the name of a column that says something about a line's customer or product."""
 
 _FALSE = "false"
+_NO_NUMBER = "no number with the decimal sign "
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Projection:
         value = cells.number(cell, table.decimal, table.thousands)
         # Trailing zeros of the exact value would keep a whole number from reading as one.
         digits = rf"regexp_replace(CAST({self._signed(value)} AS VARCHAR), '\.?0+$', '')"
-        return cells.kept(digits, cell, f"no number with the decimal sign {table.decimal}")
+        return cells.kept(digits, cell, _NO_NUMBER + table.decimal)
 
     def _cents(self, money: Money) -> Cell:
         parts = {part: self.cell(part) for part in (money.column, money.times, money.minus) if part}
@@ -157,11 +158,7 @@ class Projection:
             values[money.column], values.get(money.times or ""), values.get(money.minus or ""), money.unit
         )
         value = f"-({value})" if money.negated else value
-        return cells.kept(
-            self._signed(value),
-            cells.joined(list(parts.values())),
-            f"no number with the decimal sign {self.table.decimal}",
-        )
+        return cells.kept(self._signed(value), cells.joined(list(parts.values())), _NO_NUMBER + self.table.decimal)
 
     def _signed(self, value: str) -> str:
         """Return a value that is negative where the row is a return."""

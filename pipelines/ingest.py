@@ -67,7 +67,11 @@ def _ingested(run: Run, source: Source, stack: ExitStack) -> Made:
     ledger = Ledger() if base is None else Ledger.read(run.lake.read(LEDGER, version=versions[LEDGER]))
     repairs = Repairs(run.lake, pieces_of(run.lake))
     mappings = _mappings(run, source)
-    plan = _plan(run, (*source.pieces(), *repairs.pieces), ledger, mappings, base)
+    if base is not None and base.as_of >= run.as_of:
+        # What came since belongs to the nights since; a look back takes nothing for its own.
+        plan = Plan(base.as_of, ())
+    else:
+        plan = _plan(run, (*source.pieces(), *repairs.pieces), ledger, mappings)
     known = {name: versions[name] for name in ACCEPTED if name in versions and name not in plan.anew}
     attach(backend, run.lake, known)
     guards = Safeguards.of(settings, run.as_of)
@@ -115,12 +119,8 @@ def _mappings(run: Run, source: Source) -> dict[str, str]:
     return {name: sha256("\n".join((*parts, source.mapping_digest(name))).encode()).hexdigest() for name in ACCEPTED}
 
 
-def _plan(
-    run: Run, pieces: Sequence[Piece], ledger: Ledger, mappings: Mapping[str, str], base: Snapshot | None
-) -> Plan:
-    if base is not None and base.as_of >= run.as_of:
-        # What came since belongs to the nights since; a look back takes nothing for its own.
-        return Plan(base.as_of, ())
+def _plan(run: Run, pieces: Sequence[Piece], ledger: Ledger, mappings: Mapping[str, str]) -> Plan:
+    """Return what a night takes; tables that are made from lines are made anew where the lines are read anew."""
     plan = ledger.plan(pieces, mappings, run.as_of)
     derived = DERIVED - {piece.contract for piece in pieces}
     return replace(plan, anew=plan.anew | derived) if "transactions" in plan.anew else plan

@@ -10,12 +10,10 @@ from pipelines.plots import draw_plots
 from pipelines.report.night import Night
 from pipelines.report.page import page
 from pipelines.report.workbook import write_workbook
-from pipelines.results import files_of, is_done, open_night
+from pipelines.results import files_of, open_night
 from pipelines.run import Run, Versions, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
-
-__all__ = ["files_of", "is_done", "publish", "report", "write_report"]
 
 
 def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snapshot:

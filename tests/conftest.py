@@ -107,12 +107,6 @@ def operator(drops: ModuleType, nights: ModuleType, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture(scope="session")
-def company_rows(drops: ModuleType) -> Any:
-    """Return the rows of that company's systems by contract, all days together: do not change them."""
-    return drops.raw_tables()
-
-
-@pytest.fixture(scope="session")
 def story(drops: ModuleType, nights: ModuleType, shared_folder: Path, request: pytest.FixtureRequest) -> Any:
     """Return three nights of the company with all that goes wrong between them: do not change them."""
 

@@ -14,7 +14,6 @@ from feature_worlds import AS_OFS, Frames, compute
 
 from features.registry import FEATURES, Registry
 
-N_GROUPS = 8
 Twins = Iterator[tuple[pd.DataFrame, pd.DataFrame]]
 
 
@@ -141,9 +140,8 @@ def lookback(bench: Bench) -> Twins:
 
 
 @check
-def few_together(bench: Bench) -> Twins:
-    """A feature computed with a few others equals the one computed with all of them."""
+def alone(bench: Bench) -> Twins:
+    """A feature computed by itself equals the one computed with all others."""
     base = bench.base()
-    for start in range(N_GROUPS):
-        names = list(base)[start::N_GROUPS]
-        yield base[names], bench.run({}, AS_OFS, names)
+    for name in base:
+        yield base[[name]], bench.run({}, AS_OFS, [name])

@@ -22,7 +22,7 @@ CHECKS = [
     "other_customers",
     "one_as_of_at_a_time",
     "lookback",
-    "few_together",
+    "alone",
 ]
 RANGES = dict.fromkeys(("count", "days", "years", "nats", "ratio"), (0, np.inf)) | {"share": (0, 1)}
 

@@ -55,7 +55,8 @@ _FROM_TEXT = {
         "CASE WHEN lower(trim({0})) IN ('yes', 'y', 'true', 't', '1') THEN true "
         "WHEN lower(trim({0})) IN ('no', 'n', 'false', 'f', '0') THEN false END"
     ),
-    DType.INTEGER: r"CASE WHEN regexp_full_match({0}, '\s*[+-]?\d+\s*') THEN TRY_CAST({0} AS BIGINT) END",
+    # Tools that know no missing integer write 1985 as 1985.0.
+    DType.INTEGER: r"CASE WHEN regexp_full_match({0}, '\s*[+-]?\d+(\.0+)?\s*') THEN TRY_CAST({0} AS BIGINT) END",
     DType.NUMBER: "CASE WHEN isfinite(TRY_CAST({0} AS DOUBLE)) THEN TRY_CAST({0} AS DOUBLE) END",
     DType.DATE: r"CASE WHEN regexp_full_match({0}, '\s*\d+-\d+-\d+\s*') THEN TRY_CAST({0} AS DATE) END",
     DType.INSTANT: (

@@ -1,6 +1,6 @@
 """The query engine: an Ibis backend on DuckDB that reads versions of the lake and never the network."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,66 @@ def connect(threads: int | None = None, memory_limit: str | None = None, spill: 
         # A notebook without widgets shows no bar, and there DuckDB refuses even to switch it off.
         backend.raw_sql("SET enable_progress_bar = false")
     return backend
+
+
+@contextmanager
+def keeping(backend: ibis.BaseBackend) -> Iterator[Callable[[ir.Table], ir.Table]]:
+    """Give a function that works a table out, the same one once, and keeps it until the end of the context.
+
+    Of an engine other than DuckDB nothing is kept: a cluster has no temporary tables, and its planner shares what is
+    the same in one query by itself.
+    """
+    made: dict[object, ir.Table] = {}
+    names: list[str] = []
+
+    def keep(rows: ir.Table) -> ir.Table:
+        if rows.op() not in made:
+            names.append(f"_kept_{id(made)}_{len(made)}")
+            made[rows.op()] = backend.create_table(names[-1], rows, temp=True)
+        return made[rows.op()]
+
+    if not isinstance(backend, Backend):
+        yield _as_it_is
+        return
+    try:
+        yield keep
+    finally:
+        for name in names:
+            backend.raw_sql(f"DROP TABLE IF EXISTS {_quote(name)}")
+
+
+def one_by_one(rows: ir.Table, column: str, query: Callable[[ir.Table], ir.Table]) -> Iterator[pa.Table]:
+    """Yield what a query gives for one row of a table after the other.
+
+    DuckDB's SQL is made once: of a long query that takes longer than to run it.
+
+    Parameters
+    ----------
+    rows
+        A table of the engine.
+    column
+        Integer column that tells its rows apart, and orders them.
+    query
+        Function from a table with one of the rows to the query.
+    """
+    backend, values = rows.get_backend(), sorted(rows[column].to_pyarrow().to_pylist())
+    if not isinstance(backend, Backend):
+        yield from (query(rows.filter(rows[column] == value)).to_pyarrow() for value in values)
+        return
+    whole_name = rows.op().name
+    name = f"{whole_name}_one"
+    one = f"CREATE OR REPLACE TEMP VIEW {_quote(name)} AS FROM {_quote(whole_name)} WHERE {_quote(column)} = "
+    backend.raw_sql(f"{one} {values[0]:d}")
+    whole = query(backend.table(name))
+    sql, schema = backend.compile(whole), whole.schema().to_pyarrow()
+    for value in values:
+        backend.raw_sql(f"{one} {value:d}")
+        yield backend.raw_sql(sql).to_arrow_table().cast(schema)
+    backend.raw_sql(f"DROP VIEW {_quote(name)}")
+
+
+def _as_it_is(rows: ir.Table) -> ir.Table:
+    return rows
 
 
 def attach(backend: Backend, lake: Lake, versions: Mapping[str, int]) -> dict[str, ir.Table]:

@@ -6,9 +6,7 @@ an apostrophe is put in front; ``restore`` takes it away again. Numbers, dates a
 """
 
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -22,6 +20,7 @@ import pandas as pd
 import xlsxwriter
 
 from data.errors import ConfigError, UserError
+from data.private import replacing
 
 Format = Literal["money", "percent", "date", "integer", "text"]
 """How a column is shown; money is given in cents and shown in whole units."""
@@ -301,14 +300,5 @@ def _replace(path: Path, content: bytes) -> None:
     """Put a file in place in one step, readable and writable by its owner alone."""
     if not path.parent.is_dir():
         raise ConfigError(f"no folder {path.parent}", "an existing folder", "create it or name another one")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(path) as draft:
+        draft.write_bytes(content)

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,9 @@ def hold(path: Path) -> Iterator[None]:
                 "one run at a time",
                 "wait for that run to end, or stop its process; the lock then frees itself",
             ) from None
-        _sign(handle)
+        # On a full disk the lock holds all the same; it only cannot say by whom.
+        with suppress(OSError):
+            _sign(handle)
         yield
         # Emptied before the kernel lets go, so that the next loser never reads this holder's name.
         os.ftruncate(handle, 0)

@@ -28,8 +28,11 @@ def replacing(path: Path) -> Iterator[Path]:
     'said'
     >>> folder.cleanup()
     """
-    draft = path.with_name(f".{path.name[-200:]}{DRAFT}")
-    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    # At most 60 characters of 4 bytes, so that the name of the draft is never too long for a file system.
+    draft = path.with_name(f".{path.name[-60:]}{DRAFT}")
+    # Made anew: in a folder that others may write to, a link under this name could lead elsewhere.
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield draft
         draft.chmod(0o600)

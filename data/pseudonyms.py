@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from data.contracts.base import quoted
 from data.errors import ConfigError
+from data.lake import Lake
 from data.rewriting import rewrite, tables
 from data.tombstones import bury, read_tombstones
 from data.traces import is_text
@@ -29,7 +30,8 @@ from data.traces import is_text
 _PREFIX = "p"
 _N_CHARACTERS = 26
 _LEAST_KEY_BYTES = 32
-_LOOK = rf"\b{_PREFIX}[a-z2-7]{{{_N_CHARACTERS}}}\b"
+_SHAPE = rf"{_PREFIX}[a-z2-7]{{{_N_CHARACTERS}}}"
+_LOOK = rf"\b{_SHAPE}\b"
 _PURPOSE = b"regulars pseudonym\0"
 
 
@@ -122,6 +124,35 @@ def pseudonym(key: bytes, customer_id: str) -> str:
     """
     digest = hmac.new(key, _PURPOSE + customer_id.strip().encode(), hashlib.sha256).digest()
     return _PREFIX + base64.b32encode(digest).decode("ascii").lower()[:_N_CHARACTERS]
+
+
+def check_names(lake: Lake, privacy: Privacy) -> None:
+    """Refuse a lake whose customers go by other names than the next night would give them.
+
+    A customer has one name in a lake: under two, purchases would not find their customer any more.
+
+    Raises
+    ------
+    ConfigError
+        Pseudonyms were switched on over customers' own ids, or off over pseudonyms.
+    """
+    snapshot = lake.snapshot()
+    if snapshot is None or "customers" not in snapshot.versions:
+        return
+    ids = lake.read("customers", version=snapshot.versions["customers"], columns=["customer_id"])["customer_id"]
+    n_named = pc.sum(pc.match_substring_regex(ids, f"^{_SHAPE}$")).as_py() or 0
+    if privacy.pseudonyms and n_named < len(ids):
+        raise ConfigError(
+            f"pseudonyms = true, but {len(ids) - n_named:,} customers in {lake.root} go by their own ids",
+            "one kind of names in a lake, or no purchase would find its customer",
+            "name a new root, whose first night reads the files anew under pseudonyms, and delete the old one after it",
+        )
+    if not privacy.pseudonyms and len(ids) and n_named == len(ids):
+        raise ConfigError(
+            f"no pseudonyms, but the {n_named:,} customers in {lake.root} go by pseudonyms",
+            "one kind of names in a lake, or no purchase would find its customer",
+            "set pseudonyms = true with their key under [privacy], or name a new root",
+        )
 
 
 def pseudonymise(connection: duckdb.DuckDBPyConnection, raw_table: str, key: bytes, column: str = "customer_id") -> str:

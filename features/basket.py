@@ -75,7 +75,7 @@ def lost_categories_share(categories: ibis.Table) -> Expression:
 
 @feature(view="categories", unit="share", null=NO_CATEGORY, lookback=182)
 def new_categories_share(categories: ibis.Table) -> Expression:
-    """Share of the categories of the last 182 days that were bought in the last 84 for the first time."""
+    """Share of the categories of the last 182 days that were bought in the last 84 and not in the 98 before."""
     return share(categories.count(where=categories.first_age_days <= 84), categories.count())
 
 

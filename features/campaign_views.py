@@ -1,10 +1,11 @@
 """What followed a campaign: whether the customer bought after it reached them."""
 
 import ibis
+from ibis import _
 
-from features.periods import KEYS
+from features.periods import KEYS, SPAN
 from features.registry import FEATURES, view
-from features.views import History
+from features.views import History, local_age
 
 
 @view(sources=["transactions", "campaigns", "contacts"])
@@ -15,8 +16,7 @@ def responses(history: History) -> ibis.Table:
     counted in days before ``as_of``; null where nothing was bought so far).
     """
     contacts = FEATURES.views["contacts"].build(history)
-    parts = history.known_parts
-    bought = parts.filter(parts.n_sold > 0).semi_join(contacts, KEYS)
+    bought = _bought_since(history)
     reached = contacts.select(*KEYS, "campaign_id", "age_days", is_contact=1, bought_age=ibis.null("int64"))
     events = reached.union(
         bought.select(
@@ -32,3 +32,17 @@ def responses(history: History) -> ibis.Table:
     rows = events.mutate(answer_age=events.bought_age.max().over(window))
     rows = rows.filter(rows.is_contact == 1)
     return rows.select(*KEYS, "campaign_id", "age_days", answer_days=rows.age_days - rows.answer_age)
+
+
+def _bought_since(history: History) -> ibis.Table:
+    """Return the purchases of those whom a campaign ever reached, from the day before the first time on."""
+    reached = history.table("contacts")
+    reached = reached.filter(reached.contacted_at.notnull())
+    # A day early, for a contact has no wall clock; who answers what is found out by its age.
+    first = reached.group_by("customer_id").aggregate(
+        first_on=reached.contacted_at.min().date() - ibis.interval(days=1)
+    )
+    parts = history.parts
+    parts = parts.filter(parts.n_sold > 0).select("customer_id", "local_on", *SPAN)
+    bought = history.known(history.keep(parts.join(first, "customer_id").filter(_.local_on >= _.first_on).distinct()))
+    return bought.mutate(age_days=local_age(bought))

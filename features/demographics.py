@@ -5,7 +5,7 @@ import ibis
 from features.registry import Expression, feature
 
 
-@feature(view="profiles", unit="years", null="no age band with a number")
+@feature(view="profiles", unit="years", null="neither a year of birth nor an age band with a number")
 def age_years(profiles: ibis.Table) -> Expression:
-    """Lower end of the customer's age band, as the list of customers has it today."""
+    """Year of ``as_of`` minus year of birth, else the lowest age of the band; of "under 25" the highest, 24."""
     return profiles.age_years.max()

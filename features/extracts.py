@@ -33,6 +33,28 @@ def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Tabl
     return baskets.select(*columns).order_by("order_id", "category")
 
 
+def orders(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    """Return one row per order: order_id, local_on (first local day), amount_cents (net), n_lines, is_purchase.
+
+    ``is_purchase`` is false where things were only brought back.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions.
+    as_of
+        Naive UTC instant; half-open, on both clocks.
+    """
+    lines = _known(tables, as_of)
+    made = lines.group_by("order_id").aggregate(
+        local_on=lines.local_time.date().min(),
+        amount_cents=lines.amount_cents.sum(),
+        n_lines=lines.count(),
+        is_purchase=(lines.quantity > 0).any().fill_null(False),
+    )
+    return made.order_by("order_id")
+
+
 def sales_by_month(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
     """Return sales per local month: month (its first day), sales_cents, n_customers, n_orders.
 

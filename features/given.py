@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import ibis
 
+from features.numbers import IDS
 from features.views import History
 
 
@@ -22,11 +23,18 @@ def given(history: History, name: str, columns: Mapping[str, str]) -> ibis.Table
     if name not in history.tables:
         # Rows of a table that is always there, none of them: every engine can make these.
         nobody = history.table("transactions").filter(ibis.literal(False))
-        return nobody.select(**{column: ibis.null(kind) for column, kind in columns.items()})
+        return nobody.select(
+            **{column: nobody[column] if column in IDS else ibis.null(kind) for column, kind in columns.items()}
+        )
     table = history.table(name)
     return table.select(
         **{
-            column: table[column].cast(kind) if column in table.columns else ibis.null(kind)
+            column: _as(table[column], column, kind) if column in table.columns else ibis.null(kind)
             for column, kind in columns.items()
         }
     )
+
+
+def _as(value: ibis.Value, column: str, kind: str) -> ibis.Value:
+    # Ids stay what they are: where many dates are looked at they are numbers.
+    return value if column in IDS else value.cast(kind)

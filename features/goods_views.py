@@ -24,9 +24,8 @@ def brands(history: History) -> ibis.Table:
     """
     products = given(history, "products", {"product_id": "string", "brand": "string"})
     products = products.group_by("product_id").aggregate(brand=products.brand.max())
-    lines = history.lines
-    lines = lines.filter(lines.is_sold).join(products.filter(products.brand.notnull()), "product_id")
-    rows = history.periods.gathered(lines.mutate(n_sold=1), "brand", LOOKBACK_DAYS, n_sold=_.n_sold.sum())
+    goods = history.goods.join(products.filter(products.brand.notnull()), "product_id")
+    rows = history.gathered(goods.mutate(n_sold=1), "brand", LOOKBACK_DAYS, n_sold=_.n_sold.sum())
     return rows.select(*KEYS, "brand", "n_sold", is_own=rows.brand.strip().lower().isin(OWN_BRANDS))
 
 
@@ -47,12 +46,14 @@ def prices(history: History) -> ibis.Table:
         usual_twice_cents=(products.price_cents.median() * 2).round().cast("int64")
     )
     products = products.join(usual, "category")
-    lines = history.lines
-    lines = lines.filter(lines.is_sold).join(products, "product_id")
-    lines = lines.mutate(
-        n_priced=1, n_dear=(2 * lines.price_cents > lines.usual_twice_cents).cast("int64"), list_cents=lines.price_cents
+    goods = history.goods.join(products, "product_id")
+    goods = goods.mutate(
+        all_goods=1,
+        n_priced=1,
+        n_dear=(2 * goods.price_cents > goods.usual_twice_cents).cast("int64"),
+        list_cents=goods.price_cents,
     )
     sums = ("n_priced", "n_dear", "list_cents", "usual_twice_cents")
     # All that was sold is one thing: nothing but its sums is asked for.
-    rows = history.periods.gathered(lines, "is_sold", LOOKBACK_DAYS, **{name: _[name].sum() for name in sums})
+    rows = history.gathered(goods, "all_goods", LOOKBACK_DAYS, **{name: _[name].sum() for name in sums})
     return rows.select(*KEYS, *sums)

@@ -1,6 +1,7 @@
 """The matrix: every feature at every ``as_of`` in one query, and the one step from Ibis to pandas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -9,6 +10,8 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
+from data.engine import keeping, one_by_one
+from features.numbers import Numbered
 from features.registry import FEATURES, Expression, Feature, Registry
 from features.views import KEYS, History
 
@@ -45,14 +48,41 @@ def feature_matrix(
     ContractError
         If a table that a chosen feature reads was not handed in.
     """
+    return _matrix(registry.select(names), History.at(tables, as_ofs, timezone), registry)
+
+
+def collect(
+    tables: Mapping[str, ibis.Table],
+    as_ofs: Sequence[datetime],
+    timezone: str,
+    names: Sequence[str] | None = None,
+    registry: Registry = FEATURES,
+) -> pa.Table:
+    """Return the matrix as Arrow, sorted by as_of and customer_id: for many ``as_of`` of many customers.
+
+    The lines are read once. What is the same at every ``as_of`` is worked out once and kept by the engine; the matrix
+    then comes one ``as_of`` at a time, so that the memory does not grow with their number.
+
+    Parameters
+    ----------
+    tables, as_ofs, timezone, names, registry
+        As of ``feature_matrix``.
+
+    Raises
+    ------
+    ConfigError, ContractError
+        As ``feature_matrix`` does.
+    """
     chosen = registry.select(names)
-    history = History.at(tables, as_ofs, timezone)
-    matrix = history.population
-    for name, members in _by_view(chosen):
-        rows = registry.views[name].build(history)
-        summary = rows.group_by(*KEYS).aggregate(**{member.name: member.expression(rows) for member in members})
-        matrix = matrix.left_join(summary, KEYS).drop(f"{key}_right" for key in KEYS)
-    return matrix.select(*KEYS, **{feature.name: _typed(matrix[feature.name], feature) for feature in chosen})
+    with keeping(tables["transactions"].get_backend()) as keep:
+        numbered = Numbered.of(tables, keep)
+        history = replace(History.at(numbered.tables, as_ofs, timezone), keep=keep)
+        dates = keep(history.periods.dates)
+
+        def at_one(now: ibis.Table) -> ibis.Table:
+            return numbered.named(_matrix(chosen, history.at_one(now), registry)).order_by("customer_id")
+
+        return pa.concat_tables(one_by_one(dates, "position", at_one))
 
 
 def to_arrow(expression: ibis.Table) -> pa.Table:
@@ -134,8 +164,7 @@ def plan(names: Sequence[str] | None = None, registry: Registry = FEATURES) -> p
     """
     rows = []
     for name, members in _by_view(registry.select(names)):
-        lookbacks = [member.lookback for member in members]
-        longest = None if None in lookbacks else max(days for days in lookbacks if days is not None)
+        longest = _longest(members)
         sources = ", ".join(registry.views[name].sources)
         features = ", ".join(member.name for member in members)
         rows.append((name, sources, len(members), longest, features))
@@ -143,9 +172,41 @@ def plan(names: Sequence[str] | None = None, registry: Registry = FEATURES) -> p
     return pd.DataFrame(rows, columns=columns).astype({"lookback": "Int64"})
 
 
+def _matrix(features: Sequence[Feature], history: History, registry: Registry) -> ibis.Table:
+    matrix = history.population
+    for name, lookback, members in _scans(features, len(history.periods.instants)):
+        rows = registry.views[name].build(replace(history, lookback=lookback))
+        summary = rows.group_by(*KEYS).aggregate(**{member.name: member.expression(rows) for member in members})
+        matrix = matrix.left_join(summary, KEYS).drop(f"{key}_right" for key in KEYS)
+    return matrix.select(*KEYS, **{feature.name: _typed(matrix[feature.name], feature) for feature in features})
+
+
+def _sorted(matrix: ibis.Table) -> pa.Table:
+    table: pa.Table = matrix.order_by("as_of", "customer_id").to_pyarrow()
+    return table
+
+
 def _by_view(features: Sequence[Feature]) -> list[tuple[str, list[Feature]]]:
     ordered = sorted(features, key=attrgetter("view", "name"))
     return [(name, list(members)) for name, members in groupby(ordered, key=attrgetter("view"))]
+
+
+def _scans(features: Sequence[Feature], n_as_ofs: int) -> Iterator[tuple[str, int | None, list[Feature]]]:
+    """Yield what is aggregated together: view, the longest lookback, features.
+
+    A row is repeated for each ``as_of`` at which somebody looks at it. So where there are many, features that look back
+    only so far do not share the rows of those that look at the whole history.
+    """
+    for name, members in _by_view(features):
+        whole = [member for member in members if member.lookback is None]
+        parts = [whole, [member for member in members if member.lookback is not None]] if n_as_ofs > 1 else [members]
+        for part in filter(None, parts):
+            yield name, _longest(part), part
+
+
+def _longest(features: Sequence[Feature]) -> int | None:
+    lookbacks = [feature.lookback for feature in features]
+    return None if None in lookbacks else max(days for days in lookbacks if days is not None)
 
 
 def _typed(column: Expression, feature: Feature) -> Expression:

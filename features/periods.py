@@ -11,6 +11,7 @@ anew for each ``as_of``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 import ibis
@@ -34,10 +35,13 @@ class Periods:
         Naive UTC, ascending, each once.
     days
         Local calendar days of the instants.
+    now
+        One row that says at which of them one looks: position, as_of, as_of_on; None for all at once.
     """
 
     instants: tuple[datetime, ...]
     days: tuple[date, ...]
+    now: ibis.Table | None = None
 
     @classmethod
     def of(cls, as_ofs: Sequence[datetime], timezone: str) -> Self:
@@ -74,12 +78,8 @@ class Periods:
         until = last
         if "gone_at" in rows.columns:
             until = rows.gone_at.isnull().ifelse(last, self._position(rows.gone_at))
-        if lookback is not None:
-            oldest = [ibis.literal(day - timedelta(days=lookback), type="date") for day in self.days]
-            rows = rows.filter(rows.local_on >= oldest[0])
-            until = ibis.least(until, _count([rows.local_on >= day for day in oldest]))
         rows = rows.mutate(since=self._position(rows.ready_at).cast("int32"), until=until.cast("int32"))
-        rows = rows.filter(rows.since < rows.until)
+        rows = rows.filter(rows.since < rows.until) if lookback is None else self.ending(rows, lookback)
         if len(self.instants) == 1:
             # What is left is all of one period: to say so spares the engine to find it out group by group.
             rows = rows.mutate(since=ibis.literal(0, type="int32"), until=ibis.literal(1, type="int32"))
@@ -93,68 +93,129 @@ class Periods:
         rows
             Rows with ``since`` and ``until``, or with the instants that these are found from.
         lookback
-            As of ``spanned``, for rows that have not been through it.
+            As of ``spanned``.
         """
         if "since" not in rows.columns:
             rows = self.spanned(rows, lookback)
-        if len(self.instants) == 1:
+        elif lookback is not None and self.now is not None:
+            rows = self.dated(self.repeated(rows))
+            return rows.filter(rows.local_on >= rows.as_of_on - ibis.interval(days=lookback))
+        elif lookback is not None:
+            rows = self.ending(rows, lookback)
+        if len(self.instants) == 1 and self.now is None:
             return rows.mutate(as_of=_instant(self.instants[0]), as_of_on=ibis.literal(self.days[0])).drop(*SPAN)
-        return self._dated(_repeated(rows))
+        return self.dated(self.repeated(rows))
 
-    def gathered(self, rows: ibis.Table, thing: str, lookback: int | None, **measures: Expression) -> ibis.Table:
-        """Return one row per customer, ``as_of`` and thing: what all the rows known then say of it together.
+    def repeated(self, rows: ibis.Table) -> ibis.Table:
+        """Return rows with ``since`` and ``until`` once for each ``as_of`` at which they are known, by its position."""
+        if self.now is None:
+            return rows.mutate(position=ibis.range(rows.since, rows.until).unnest()).drop(*SPAN)
+        rows = rows.cross_join(self.now.select("position"))
+        return rows.filter(rows.since <= rows.position, rows.until > rows.position).drop(*SPAN)
 
-        For things that a customer meets again and again: a category, a store.
+    def ending(self, rows: ibis.Table, lookback: int) -> ibis.Table:
+        """Return rows with ``since`` and ``until`` as they end so many days after their ``local_on``."""
+        oldest = [ibis.literal(day - timedelta(days=lookback), type="date") for day in self.days]
+        rows = rows.filter(rows.local_on >= oldest[0])
+        lasts = _count([rows.local_on >= day for day in oldest]).cast("int32")
+        rows = rows.mutate(until=ibis.least(rows.until, lasts))
+        return rows.filter(rows.since < rows.until)
 
-        Parameters
-        ----------
-        rows
-            Rows with customer_id, the thing, ``ready_at``, ``gone_at`` and, for a lookback, ``local_on``.
-        thing
-            Column that tells the customer's things apart.
-        lookback
-            As of ``spanned``.
-        **measures
-            Deferred sums, minima or maxima, each of the column of its own name: taken over rows first, and over such
-            results then.
-        """
-        rows = self.spanned(rows, lookback)
-        parts = rows.group_by("customer_id", thing, *SPAN).aggregate(**measures)
-        if len(self.instants) == 1:
-            return self.known(parts)
-        rows = _repeated(parts)
-        return self._dated(rows.group_by("customer_id", "position", thing).aggregate(**measures))
+    def dated(self, rows: ibis.Table) -> ibis.Table:
+        """Return rows with a position with ``as_of`` and ``as_of_on`` in its place."""
+        return rows.join(self.dates if self.now is None else self.now, "position").drop("position")
 
-    def combined(self, parts: ibis.Table, thing: str, **measures: Expression) -> ibis.Table:
-        """Return one row per customer, ``as_of`` and thing, put together from the parts of it known then.
-
-        For things that happen once: an order. Most are of one part, or of parts that come and go together.
-
-        Parameters
-        ----------
-        parts
-            Rows with customer_id, the thing, ``since`` and ``until``.
-        thing
-            Column that tells the customer's things apart.
-        **measures
-            Deferred aggregates over the parts of a thing.
-        """
-        whole = whole_things(parts, thing, **measures)
-        if len(self.instants) == 1:
-            return self.known(whole.drop("is_steady"))
-        steady = self.known(whole.filter(whole.is_steady).drop("is_steady"))
-        others = _repeated(parts.semi_join(whole.filter(~whole.is_steady), ("customer_id", thing)))
-        moving = self._dated(others.group_by("customer_id", "position", thing).aggregate(**measures))
-        return steady.union(moving.select(*steady.columns))
-
-    def _dated(self, rows: ibis.Table) -> ibis.Table:
+    @cached_property
+    def dates(self) -> ibis.Table:
+        """The list as a table: position, as_of, as_of_on."""
         days = pd.Series(self.days, dtype="object")
         frame = pd.DataFrame({"position": range(len(self.instants)), "as_of": self.instants, "as_of_on": days})
-        dates = ibis.memtable(frame, schema={"position": "int32", "as_of": "timestamp(6)", "as_of_on": "date"})
-        return rows.join(dates, "position").drop("position")
+        return ibis.memtable(frame, schema={"position": "int32", "as_of": "timestamp(6)", "as_of_on": "date"})
 
     def _position(self, instant: Expression) -> Expression:
         return _count([instant >= _instant(as_of) for as_of in self.instants])
+
+
+def gathered(periods: Periods, parts: ibis.Table, thing: str, **measures: Expression) -> ibis.Table:
+    """Return one row per customer, ``as_of`` and thing: what all the rows known then say of it together.
+
+    For things that a customer meets again and again: a category, a store.
+
+    Parameters
+    ----------
+    periods
+        The list of ``as_of``.
+    parts
+        What ``things`` made of the rows.
+    thing
+        Column that tells the customer's things apart.
+    **measures
+        As of ``things``.
+    """
+    if len(periods.instants) == 1 and periods.now is None:
+        return periods.known(parts)
+    rows = periods.repeated(parts)
+    return periods.dated(rows.group_by("customer_id", "position", thing).aggregate(**measures))
+
+
+def things(periods: Periods, rows: ibis.Table, thing: str, lookback: int | None, **measures: Expression) -> ibis.Table:
+    """Return what of a customer's things becomes known, and ends, together: customer_id, the thing, since, until.
+
+    Parameters
+    ----------
+    periods
+        The list of ``as_of``.
+    rows
+        Rows with customer_id, the thing, ``since`` and ``until`` (or the instants that these are found from) and,
+        for a lookback, ``local_on``.
+    thing
+        Column that tells the customer's things apart.
+    lookback
+        As of ``spanned``.
+    **measures
+        Deferred sums, minima or maxima, each of the column of its own name: taken over rows first, and over such
+        results then.
+    """
+    if "since" not in rows.columns:
+        rows = periods.spanned(rows, lookback)
+    elif lookback is not None:
+        rows = periods.ending(rows, lookback)
+    return rows.group_by("customer_id", thing, *SPAN).aggregate(**measures)
+
+
+def combined(
+    periods: Periods,
+    whole: ibis.Table,
+    parts: ibis.Table,
+    thing: str,
+    lookback: int | None = None,
+    **measures: Expression,
+) -> ibis.Table:
+    """Return one row per customer, ``as_of`` and thing, put together from the parts of it known then.
+
+    For things that happen once: an order. Most are of one part, or of parts that come and go together.
+
+    Parameters
+    ----------
+    periods
+        The list of ``as_of``.
+    whole
+        What ``whole_things`` made of the parts.
+    parts
+        Rows with customer_id, the thing, ``since`` and ``until``.
+    thing
+        Column that tells the customer's things apart.
+    lookback
+        As of ``spanned``, by the things' ``local_on``. A thing whose parts come and go may be there nevertheless.
+    **measures
+        Deferred aggregates over the parts of a thing.
+    """
+    if len(periods.instants) == 1:
+        return periods.known(whole.drop("is_steady"), lookback)
+    steady = periods.known(whole.filter(whole.is_steady).drop("is_steady"), lookback)
+    others = periods.repeated(parts.semi_join(whole.filter(~whole.is_steady), ("customer_id", thing)))
+    moving = periods.dated(others.group_by("customer_id", "position", thing).aggregate(**measures))
+    return steady.union(moving.select(*steady.columns))
 
 
 def whole_things(parts: ibis.Table, thing: str, **measures: Expression) -> ibis.Table:
@@ -175,10 +236,6 @@ def whole_things(parts: ibis.Table, thing: str, **measures: Expression) -> ibis.
     return parts.group_by("customer_id", thing).aggregate(
         **measures, since=_.since.max(), until=_.until.min(), is_steady=is_steady
     )
-
-
-def _repeated(rows: ibis.Table) -> ibis.Table:
-    return rows.mutate(position=ibis.range(rows.since, rows.until).unnest()).drop(*SPAN)
 
 
 def _instant(instant: datetime) -> Expression:

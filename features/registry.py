@@ -168,6 +168,13 @@ class Registry(Mapping[str, Feature]):
 
         return register
 
+    def copy(self) -> "Registry":
+        """Return another registry of the same features and views: what is added to it leaves this one as it is."""
+        twin = Registry()
+        twin.views |= self.views
+        twin._features |= self._features
+        return twin
+
     def select(self, names: Sequence[str] | None) -> list[Feature]:
         """Return the named features by name, or all of them.
 

@@ -16,7 +16,6 @@ def stores(history: History) -> ibis.Table:
 
     Columns: store_id, n_sold (lines).
     """
-    lines = history.lines
-    lines = lines.filter(lines.is_sold, lines.store_id.notnull())
-    rows = history.periods.gathered(lines.mutate(n_sold=1), "store_id", LOOKBACK_DAYS, n_sold=_.n_sold.sum())
+    goods = history.goods.filter(history.goods.store_id.notnull())
+    rows = history.gathered(goods.mutate(n_sold=1), "store_id", LOOKBACK_DAYS, n_sold=_.n_sold.sum())
     return rows.select(*KEYS, "store_id", "n_sold")

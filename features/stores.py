@@ -33,7 +33,7 @@ def n_channels_364d(orders: ibis.Table) -> Expression:
 def online_share(orders: ibis.Table) -> Expression:
     """Share of the orders of the last 364 days with a known channel that needs no shop, such as web or app."""
     where = _bought(orders) & orders.channel.notnull()
-    is_online = orders.channel.strip().lower().isin(ONLINE)
+    is_online = orders.channel.isin(ONLINE)
     return share(orders.count(where=where & is_online), orders.count(where=where))
 
 

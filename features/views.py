@@ -7,8 +7,8 @@ Lines without a customer are left out. Every line is read once and rolled up bef
 by the instant ``ready_at`` from which it may be used, so the roll-up does not depend on ``as_of`` and stays exact.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Self
@@ -18,13 +18,18 @@ from ibis import _
 
 from data.errors import ContractError
 from features.clock import as_of_table
-from features.periods import KEYS, SPAN, Periods, whole_things
-from features.registry import view
+from features.periods import KEYS, SPAN, Periods, combined, gathered, things, whole_things
+from features.registry import Expression, view
 
 __all__ = ["KEYS", "History", "elapsed_days", "gone_at", "local_age"]
 
 CATEGORY_LOOKBACK_DAYS = 182
+GOODS_LOOKBACK_DAYS = 364
 DAY_MICROSECONDS = 86_400_000_000
+
+
+def _as_it_is(rows: ibis.Table) -> ibis.Table:
+    return rows
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,17 @@ class History:
         One row per instant: as_of, as_of_on.
     periods
         The same, to find out once which row is known at which of them.
+    lookback
+        Local calendar days beyond which nobody looks now, so that a view may leave older rows out; None for none.
+    keep
+        Takes what is the same at every ``as_of`` and gives it back, worked out where that is worth while.
     """
 
     tables: Mapping[str, ibis.Table]
     as_ofs: ibis.Table
     periods: Periods
+    lookback: int | None = None
+    keep: Callable[[ibis.Table], ibis.Table] = _as_it_is
 
     @classmethod
     def at(cls, tables: Mapping[str, ibis.Table], as_ofs: Sequence[datetime], timezone: str) -> Self:
@@ -64,6 +75,10 @@ class History:
             If the instants or the time zone cannot be used.
         """
         return cls(tables, as_of_table(as_ofs, timezone), Periods.of(as_ofs, timezone))
+
+    def at_one(self, now: ibis.Table) -> Self:
+        """Return the history as looked at from one of the instants at a time: the one of the row ``now``."""
+        return replace(self, as_ofs=now.drop("position"), periods=replace(self.periods, now=now))
 
     def table(self, name: str) -> ibis.Table:
         """Return an accepted table.
@@ -95,6 +110,15 @@ class History:
         """
         return self.periods.known(rows, lookback)
 
+    def gathered(self, rows: ibis.Table, thing: str, lookback: int | None, **measures: Expression) -> ibis.Table:
+        """Return one row per customer, ``as_of`` and thing: what all the rows known then say of it together.
+
+        For things that a customer meets again and again: a category, a store. Parameters are those of
+        ``periods.things``.
+        """
+        parts = self.keep(things(self.periods, rows, thing, lookback, **measures))
+        return gathered(self.periods, parts, thing, **measures)
+
     @cached_property
     def lines(self) -> ibis.Table:
         """Lines of known customers with their local day and the instant from which they may be used."""
@@ -115,7 +139,7 @@ class History:
         """Parts of orders: what of one order and local day may be used at the same ``as_of``."""
         lines = self.periods.spanned(self.lines)
         paid_cents = lines.amount_cents + lines.discount_cents + lines.coupon_cents
-        return lines.group_by("customer_id", "order_id", "local_on", *SPAN).aggregate(
+        parts = lines.group_by("customer_id", "order_id", "local_on", *SPAN).aggregate(
             ordered_at=lines.local_time.min(),
             store_id=lines.store_id.min(),
             channel=lines.channel.min() if "channel" in lines.columns else ibis.null("string"),
@@ -127,12 +151,15 @@ class History:
             discount_cents=lines.discount_cents.sum(where=lines.is_sold),
             coupon_cents=lines.coupon_cents.sum(),
         )
+        return self.keep(parts)
 
     @cached_property
-    def known_parts(self) -> ibis.Table:
-        """Parts of orders as known at each ``as_of``, with their age."""
-        parts = self.known(self.parts)
-        return parts.mutate(age_days=local_age(parts))
+    def goods(self) -> ibis.Table:
+        """Lines sold within 364 days of some ``as_of``: customer_id, product_id, store_id, local_on, since, until."""
+        lines = self.lines
+        columns = ("customer_id", "product_id", "store_id", "local_on")
+        lines = lines.filter(lines.is_sold).select(*columns, "ready_at", "gone_at")
+        return self.keep(self.periods.spanned(lines, GOODS_LOOKBACK_DAYS).select(*columns, *SPAN))
 
     @cached_property
     def population(self) -> ibis.Table:
@@ -145,26 +172,27 @@ def orders(history: History) -> ibis.Table:
     """Orders as far as they were known.
 
     Columns: order_id, age_days and ordered_at (local) of its first line, store_id and channel (the least of its
-    lines'), n_sold and n_returned (lines), is_purchase (something was sold), spend_cents (net of returns), sold_cents
-    (of sold lines), list_cents and discount_cents (of sold lines, before any reduction and reduced by), coupon_cents
-    (of all lines).
+    lines', the channel in small letters), n_sold and n_returned (lines), is_purchase (something was sold), spend_cents
+    (net of returns), sold_cents (of sold lines), list_cents and discount_cents (of sold lines, before any reduction and
+    reduced by), coupon_cents (of all lines).
     """
-    rows = history.periods.combined(
-        history.parts,
-        "order_id",
-        local_on=_.local_on.min(),
-        ordered_at=_.ordered_at.min(),
-        store_id=_.store_id.min(),
-        channel=_.channel.min(),
-        n_sold=_.n_sold.sum(),
-        n_returned=_.n_returned.sum(),
-        spend_cents=_.spend_cents.sum(),
-        sold_cents=_.sold_cents.sum().fill_null(0),
-        list_cents=_.list_cents.sum(),
-        discount_cents=_.discount_cents.sum(),
-        coupon_cents=_.coupon_cents.sum(),
-    )
-    return rows.mutate(is_purchase=rows.n_sold > 0, age_days=local_age(rows)).drop("local_on", "as_of_on")
+    measures = {
+        "local_on": _.local_on.min(),
+        "ordered_at": _.ordered_at.min(),
+        "store_id": _.store_id.min(),
+        "channel": _.channel.min(),
+        "n_sold": _.n_sold.sum(),
+        "n_returned": _.n_returned.sum(),
+        "spend_cents": _.spend_cents.sum(),
+        "sold_cents": _.sold_cents.sum().fill_null(0),
+        "list_cents": _.list_cents.sum(),
+        "discount_cents": _.discount_cents.sum(),
+        "coupon_cents": _.coupon_cents.sum(),
+    }
+    whole = history.keep(whole_things(history.parts, "order_id", **measures))
+    rows = combined(history.periods, whole, history.parts, "order_id", history.lookback, **measures)
+    rows = rows.mutate(channel=rows.channel.strip().lower(), is_purchase=rows.n_sold > 0, age_days=local_age(rows))
+    return rows.drop("local_on", "as_of_on")
 
 
 @view(sources=["transactions"])
@@ -177,16 +205,17 @@ def days(history: History) -> ibis.Table:
     measures = {"spend_cents": _.spend_cents.sum(), "is_purchase": _.n_sold.sum() > 0}
     whole = whole_things(history.parts, "local_on", **measures)
     if len(history.periods.instants) == 1:
-        rows = history.known(_with_gaps(whole.drop("is_steady"), ["customer_id"]))
+        rows = history.known(_with_gaps(whole.drop("is_steady"), ["customer_id"]), history.lookback)
     else:
         # The gaps of a customer whose days became known one after the other, and stayed, are the same at each as_of.
         before = whole.since.lag().over(group_by="customer_id", order_by="local_on").fill_null(0)
         stays = whole.until == len(history.periods.instants)
         whole = whole.mutate(is_settled=whole.is_steady & stays & (before <= whole.since)).drop("is_steady")
+        whole = history.keep(whole)
         unsettled = whole.filter(~whole.is_settled)
         settled = whole.anti_join(unsettled, "customer_id").drop("is_settled")
-        rows = history.known(_with_gaps(settled, ["customer_id"]))
-        others = history.known(history.parts.semi_join(unsettled, "customer_id"))
+        rows = history.known(history.keep(_with_gaps(settled, ["customer_id"])), history.lookback)
+        others = history.known(history.keep(history.parts.semi_join(unsettled, "customer_id")))
         others = others.group_by(*KEYS, "as_of_on", "local_on").aggregate(**measures)
         rows = rows.union(_with_gaps(others, KEYS).select(*rows.columns))
     return rows.mutate(age_days=local_age(rows)).drop("as_of_on")
@@ -202,17 +231,10 @@ def categories(history: History) -> ibis.Table:
     products = history.table("products")
     # One row per product even where a catalogue repeats it: a join must never multiply lines.
     products = products.group_by("product_id").aggregate(category=products.category.max())
-    lines = history.lines
-    lines = lines.filter(lines.is_sold).join(products.filter(products.category.notnull()), "product_id")
-    lines = lines.mutate(n_sold=1, first_on=lines.local_on, last_on=lines.local_on)
-    rows = history.periods.gathered(
-        lines,
-        "category",
-        CATEGORY_LOOKBACK_DAYS,
-        n_sold=_.n_sold.sum(),
-        first_on=_.first_on.min(),
-        last_on=_.last_on.max(),
-    )
+    goods = history.goods.join(products.filter(products.category.notnull()), "product_id")
+    goods = goods.mutate(n_sold=1, first_on=goods.local_on, last_on=goods.local_on)
+    measures = {"n_sold": _.n_sold.sum(), "first_on": _.first_on.min(), "last_on": _.last_on.max()}
+    rows = history.gathered(goods, "category", CATEGORY_LOOKBACK_DAYS, **measures)
     return rows.select(
         *KEYS,
         "category",

@@ -38,6 +38,18 @@ def single_column_auc(column: pd.Series, is_positive: npt.NDArray[np.bool_]) -> 
     >>> round(single_column_auc(pd.Series(np.where(y, "a", "b")), y), 2)
     1.0
     """
+    y = is_positive.astype(np.float64)
+    return float(auc(y, out_of_fold_rates(column, is_positive), np.ones((1, len(y))))[0])
+
+
+def out_of_fold_rates(column: pd.Series, is_positive: npt.NDArray[np.bool_]) -> Floats:
+    """Return for each row the rate of its group among the other half of the rows: what one column alone predicts.
+
+    Parameters
+    ----------
+    column, is_positive
+        As in ``single_column_auc``.
+    """
     codes = _groups(column)
     y = is_positive.astype(np.float64)
     fold = _halves(is_positive)
@@ -48,7 +60,7 @@ def single_column_auc(column: pd.Series, is_positive: npt.NDArray[np.bool_]) -> 
         hits = np.bincount(codes[learn], weights=y[learn], minlength=codes.max() + 1)
         average = y[learn].mean() if learn.any() else 0.0
         rates[apply] = ((hits + PRIOR_ROWS * average) / (n_rows + PRIOR_ROWS))[codes[apply]]
-    return float(auc(y, rates, np.ones((1, len(y))))[0])
+    return rates
 
 
 def _halves(is_positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

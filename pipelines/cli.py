@@ -21,6 +21,8 @@ from rich.console import Console
 from data.errors import UserError
 from pipelines.commands import identities, quarantine
 from pipelines.commands.check import check
+from pipelines.commands.explain import explain
+from pipelines.commands.features import features
 from pipelines.commands.init import init
 from pipelines.commands.options import DEFAULT, AsOf, Config, Root, console
 from pipelines.commands.privacy import access, erase
@@ -82,6 +84,8 @@ def ui(root: Root = None) -> None:
 
 app.command()(init)
 app.command()(check)
+app.command()(features)
+app.command()(explain)
 app.command()(erase)
 app.command()(access)
 app.add_typer(quarantine.app, name="quarantine")

@@ -28,7 +28,7 @@ from data.tombstones import Tombstones, bury
 from data.traces import Traces, is_distinctive
 from pipelines.plan import open_source
 from pipelines.publish import write_report
-from pipelines.results import files_of, open_night
+from pipelines.results import files_of, has_report_tables, open_night
 from pipelines.settings import Settings
 from pipelines.sweep import JOURNAL, search, sweep
 
@@ -188,8 +188,12 @@ def _lake_files(rewritten: dict[str, Rewritten]) -> dict[str, str]:
 
 
 def _write_newest_again(settings: Settings) -> dict[str, str]:
-    """Write the newest night's files again where the sweep removed them, in the reports and in MLflow's copy."""
-    if Lake(settings.lake_root).snapshot() is None:
+    """Write the newest night's files again where the sweep removed them, in the reports and in MLflow's copy.
+
+    A night that ended before its report has no such files.
+    """
+    newest = Lake(settings.lake_root).snapshot()
+    if newest is None or not has_report_tables(newest):
         return {}
     night = open_night(settings)
     files = files_of(settings, night)

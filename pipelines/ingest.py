@@ -59,7 +59,7 @@ def ingest(run: Run, source: Source) -> dict[str, int]:
 
 def _ingested(run: Run, source: Source, stack: ExitStack) -> Made:
     engine, settings = run.settings.engine, run.settings
-    kept = retain(settings, settings.retention, run.as_of)
+    kept = retain(settings, run.as_of)
     backend = connect(engine.threads, engine.memory_limit, settings.root / "spill")
     connection: duckdb.DuckDBPyConnection = stack.enter_context(closing(backend.con))
     base = base_of(run.lake, run.as_of)

@@ -8,12 +8,13 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prefect import flow, task
+from prefect import Flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import flow_run
@@ -27,9 +28,10 @@ from pipelines.identify import identify
 from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
-from pipelines.plan import open_source, plan
+from pipelines.plan import open_source, plan, read_settings
 from pipelines.publish import publish, report
 from pipelines.results import is_done
+from pipelines.room import room, says_full
 from pipelines.run import Run
 from pipelines.score import score
 from pipelines.tracking import Tracker
@@ -62,11 +64,14 @@ if "ignore" in sys.warnoptions:
     warnings.simplefilter("ignore")
 for _runs in ("prefect.flow_runs", "prefect.task_runs"):
     logging.getLogger(_runs).addFilter(_without_traceback)
+# MLflow logs, at full length, what it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _is_worth_retrying(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Say no to user errors: they stay however often they are tried, while a busy disk or server may not."""
-    return not isinstance(state.result(raise_on_failure=False), UserError)
+    """Say no to user errors and a full disk: they stay however often they are tried; a busy disk or server may not."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, UserError) and not says_full(error)
 
 
 def _task(function: Any, name: str, *, touches_world: bool = False) -> Any:
@@ -87,7 +92,15 @@ _publish = _task(publish, "publish", touches_world=True)
 _report = _task(report, "report", touches_world=True)
 
 
-@flow(name="nightly", validate_parameters=False, persist_result=False)
+class _Night(Flow[..., str]):
+    """A flow that says in one line that the disk is full, though it was Prefect's own store that found no room."""
+
+    def __call__(self, config: str | None = None, root: str | None = None, as_of: date | str | None = None) -> str:  # type: ignore[override]
+        with room(read_settings(config, root).root):
+            return super().__call__(config, root, as_of)
+
+
+@partial(_Night, name="nightly", validate_parameters=False, persist_result=False)
 def nightly(config: str | None = None, root: str | None = None, as_of: date | str | None = None) -> str:
     """Run one night and return its run_key; a night that is already published is left as it is.
 
@@ -103,7 +116,7 @@ def nightly(config: str | None = None, root: str | None = None, as_of: date | st
     """
     day = date.fromisoformat(as_of) if isinstance(as_of, str) else as_of
     run = plan(config, root, _scheduled_on if day is None else lambda _: day, _scheduled_on)
-    with run.lake.lock():
+    with room(run.settings.root), run.lake.lock():
         resume(run.settings)
         if not is_done(run):
             _night(run)
@@ -145,7 +158,9 @@ def _ended(tracker: Tracker, run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        tracker.finish(run_id, failed=True)
+        # What ended the night may keep its end from being written down too, and is what must be heard.
+        with suppress(Exception):
+            tracker.finish(run_id, failed=True)
         raise
 
 

@@ -13,7 +13,7 @@ from data.errors import UserError
 from features.clock import shift
 from features.extracts import first_event, sales_by_month
 from features.labels import eligible, labels, purchase_gaps
-from features.matrix import feature_matrix, to_arrow
+from features.matrix import collect
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
 from pipelines.frames import INSTANT, to_table, with_as_of
@@ -73,10 +73,10 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
     horizon_days = run.settings.churn.horizon_days or choice.horizon_days
     dates = cut_dates(run, horizon_days, first_at)
     past = [*dates.training, dates.judging]
-    matrix = feature_matrix(tables, [*past, run.as_of], timezone)
+    observed = collect(tables, [*past, run.as_of], timezone)
     who = eligible(tables, [*past, run.as_of], timezone, run.settings.churn.eligible_days)
-    observed = to_arrow(matrix.join(who, KEYS))
-    truth = to_arrow(labels(tables, past, timezone, horizon_days, observed_until=run.as_of)).select([*KEYS, *LABELS])
+    observed = _side_by_side(observed, _by_date(who))
+    truth = _by_date(labels(tables, past, timezone, horizon_days, observed_until=run.as_of)).select([*KEYS, *LABELS])
     is_past = pc.less(observed["as_of"], pa.scalar(run.as_of, INSTANT))
     training = _side_by_side(observed.filter(is_past), truth)
     frame = training.select(["as_of", "is_eligible", "has_churned"]).to_pandas()
@@ -91,6 +91,12 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
         "base_rates": to_table(rates.rename(columns={"as_of": "observed_at", "n_customers": "n_eligible"}), run.as_of),
         "sales_by_month": with_as_of(sales_by_month(tables, run.as_of).to_pyarrow(), run.as_of),
     }
+
+
+def _by_date(rows: ibis.Table) -> pa.Table:
+    """Return rows in the order of the matrix."""
+    table: pa.Table = rows.order_by("as_of", "customer_id").to_pyarrow()
+    return table
 
 
 def _side_by_side(observed: pa.Table, truth: pa.Table) -> pa.Table:

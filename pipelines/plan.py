@@ -10,10 +10,13 @@ from data.errors import ConfigError
 from data.identity.masters import decided_by_people, read_log
 from data.lake import Lake
 from data.privacy import consented
+from data.pseudonyms import check_names, read_key
 from data.readmission import pieces
 from data.sources import DemoSource, FilesSource, ParquetSource, Source, digest
 from data.tombstones import tombstones_digest
 from pipelines.consent import MARKETING, keeps_consents
+from pipelines.results import is_done
+from pipelines.room import check_room
 from pipelines.run import REPORTER, Run, local_midnight
 from pipelines.settings import Settings
 
@@ -50,11 +53,17 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day, today: Da
     Raises
     ------
     ConfigError
-        The configuration or its source is not there or holds what is not allowed, there are no order lines, or nothing
-        says whether customers may be contacted.
+        The configuration or its source is not there or holds what is not allowed, there are no order lines, nothing
+        says whether customers may be contacted, or the lake knows them by other names.
+    LakeError
+        The night is not done yet, and the disk has no room for it.
     """
     settings = read_settings(config, root)
     _check_lines(settings, config)
+    read_key(settings.privacy, settings.folder, settings.root)
+    has_lake = settings.lake_root.exists()
+    if has_lake:
+        check_names(Lake(settings.lake_root), settings.privacy)
     timezone = settings.company.timezone
     is_demo = settings.sources is None and settings.source.kind == "demo"
     as_of = AS_OF if is_demo else local_midnight(day(timezone), timezone)
@@ -62,7 +71,10 @@ def plan(config: str | Path | None, root: str | Path | None, day: Day, today: Da
         # Said now and not when the night is nearly over.
         consented([], None, MARKETING, as_of, frozenset(settings.decisions.assumed_consent))
     today_on = None if today is None else today(timezone)
-    return Run(settings, as_of, _inputs(settings), REPORTER.get(), today_on=today_on)
+    run = Run(settings, as_of, _inputs(settings), REPORTER.get(), today_on=today_on)
+    if not (has_lake and is_done(run)):
+        check_room(settings.root)
+    return run
 
 
 def _check_lines(settings: Settings, config: str | Path | None) -> None:

@@ -5,12 +5,15 @@ from pathlib import Path
 import pandas as pd
 
 from data.lake import Snapshot
+from data.private import write_private
+from pipelines.catalogue import measure
 from pipelines.consent import for_contacts
 from pipelines.plots import draw_plots
+from pipelines.report.catalogue import catalogue_page
 from pipelines.report.night import Night
 from pipelines.report.page import page
 from pipelines.report.workbook import write_workbook
-from pipelines.results import files_of, open_night
+from pipelines.results import files_of, folder_of, open_night
 from pipelines.run import Run, Versions, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
@@ -72,7 +75,11 @@ def write_report(settings: Settings, night: Night, tracker: Tracker | None = Non
 
 def report(settings: Settings, tracker: Tracker, run_key: str) -> None:
     """Write the files of a published night and copy it to MLflow."""
-    write_report(settings, open_night(settings, run_key), tracker)
+    night = open_night(settings, run_key)
+    # The report comes last: a night that has one is done.
+    content = catalogue_page(measure(settings, run_key)).encode("utf-8")
+    write_private(folder_of(settings, night) / "features.html", content)
+    write_report(settings, night, tracker)
 
 
 def _log_night(tracker: Tracker, night: Night, files: list[Path]) -> None:

@@ -1,22 +1,29 @@
 """Results: a published night as one value, read from the lake alone, and whether there is one."""
 
-from datetime import UTC
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 
 from data.errors import LakeError
 from data.lake import Lake, Snapshot
+from features.clock import local_date
 from pipelines.consent import without_withdrawn
 from pipelines.report.night import Night
 from pipelines.run import Run
 from pipelines.settings import Settings
 
+SHOWN = (
+    *("scores", "rules", "rule_counts", "offers", "offer_quality", "campaign_verdicts", "actions"),
+    *("model_decisions", "churn_metrics", "calibration", "base_rates", "horizons", "purchase_gaps"),
+    *("sales_by_month", "quality", "reconciliation"),
+)
+"""Published tables that a night's report reads."""
 
-def folder_of(settings: Settings, night: Night | Run) -> Path:
+
+def folder_of(settings: Settings, night: Night | Run | Snapshot) -> Path:
     """Return where the files of a night are: a folder named by date and key."""
-    return settings.root / "reports" / f"{night.as_of_on.isoformat()}-{night.run_key}"
+    day = local_date(night.as_of, settings.company.timezone)
+    return settings.root / "reports" / f"{day.isoformat()}-{night.run_key}"
 
 
 def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
@@ -44,14 +51,25 @@ def open_night(settings: Settings, run_key: str | None = None) -> Night:
     Raises
     ------
     LakeError
-        Nothing was published, or not this night.
+        Nothing was published, or not this night, or it ended before its report.
     """
     lake = Lake(settings.lake_root)
     snapshot = lake.snapshot(run_key)
     if snapshot is None:
         found = "no published night" if run_key is None else f"no published night {run_key}"
         raise LakeError(f"{found} in {settings.lake_root}", "at least one", "run `regulars nightly` first")
+    if not has_report_tables(snapshot):
+        raise LakeError(
+            f"night {snapshot.run_key} without {', '.join(sorted(set(SHOWN) - set(snapshot.versions)))}",
+            "a night that went on to its report",
+            "run `regulars nightly` again",
+        )
     return _night(settings, lake, snapshot)
+
+
+def has_report_tables(snapshot: Snapshot) -> bool:
+    """Say whether a published night has every table that its report reads; one that ended early has not."""
+    return snapshot.versions.keys() >= set(SHOWN)
 
 
 def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
@@ -61,12 +79,11 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
         return found
 
     horizon = frame("horizons").iloc[0]
-    zone = ZoneInfo(settings.company.timezone)
     rates = frame("base_rates").drop(columns="as_of").rename(columns={"observed_at": "as_of"})
     return Night(
         run_key=snapshot.run_key,
         as_of=snapshot.as_of,
-        as_of_on=snapshot.as_of.replace(tzinfo=UTC).astimezone(zone).date(),
+        as_of_on=local_date(snapshot.as_of, settings.company.timezone),
         timezone=settings.company.timezone,
         currency=settings.company.currency_symbol,
         company=settings.company.name,

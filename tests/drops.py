@@ -361,6 +361,12 @@ def modes(folder: Path) -> dict[str, str]:
     return {str(path): oct(mode) for path, mode in found.items() if mode & 0o077}
 
 
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder, but for the lock, which says who ran last."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
 def midnight(day: date) -> datetime:
     """Return the instant at which a day begins."""
     return datetime(day.year, day.month, day.day)

@@ -82,6 +82,7 @@ _TARGETS: dict[str, tuple[_Said, ...]] = {
     "region": (_said("region", "customer id name"),),
     "gender": (_said("gender", "customer"),),
     "segment": (_said("segment", "customer name category"),),
+    "birth_year": (_said("birth year", "customer"),),
     "age_band": (_said("age", "customer category"),),
     "loyalty_tier": (_said("tier", "customer name category"),),
     "account_manager": (_said("manager", "customer name"),),
@@ -139,6 +140,7 @@ def _may_be(column: ColumnProfile, target: str) -> bool:
         "label": column.n_distinct == 2,
         "line": column.is_whole,
         "consent": True,
+        "birth_year": _is_years(column),
     }
     if target in special:
         return special[target]
@@ -151,6 +153,11 @@ def _may_be(column: ColumnProfile, target: str) -> bool:
         is_one_of_few = column.n_rows > 20 and column.n_distinct <= 2
         return is_id and not column.is_personal and not (is_one_of_few and target not in {"store_id", "campaign_id"})
     return column.kind != "date"
+
+
+def _is_years(column: ColumnProfile) -> bool:
+    """Return whether nearly all values are years in which somebody alive may be born."""
+    return column.kind == "number" and column.is_whole and 1850 <= (column.median or 0) <= 2100
 
 
 def best(profile: Profile, target: str, taken: Iterable[str] = ()) -> ColumnProfile | None:

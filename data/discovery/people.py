@@ -11,6 +11,9 @@ from data.discovery.proposal import FOUND, Draft, Entry, found_share, key_text, 
 from data.discovery.words import words
 
 _SURE = 0.6
+_SAID_OF_CUSTOMERS = (
+    *("first_seen_on", "birth_year", "gender", "region", "segment", "age_band", "loyalty_tier", "account_manager"),
+)
 
 
 def customers(world: World, lines: Draft | None) -> Draft | None:
@@ -58,7 +61,7 @@ def _has(profile: Profile, name: str) -> bool:
 def _describe(world: World, draft: Draft, key: ColumnProfile | None) -> None:
     """Map what a customer is described by, as far as it says one thing of each."""
     repeats = key is not None and not key.is_unique
-    for target in ("first_seen_on", "gender", "region", "segment", "age_band", "loyalty_tier", "account_manager"):
+    for target in _SAID_OF_CUSTOMERS:
         found = [column for column in ranking(draft.profile, target) if column.name not in draft.used]
         column = found[0] if found else None
         if column is None or column.is_personal or score(column, target) < _SURE:

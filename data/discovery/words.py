@@ -53,9 +53,10 @@ CONCEPTS: dict[str, str] = {
         eroffnet registrado inscrit startdatum sedan depuis open""",
     "end": """end ends ended ende bis until fin fim slut slutdatum till close closed kuendigung kundigung
         kuendigungsdatum expires resiliation uppsagning""",
-    "birth": "birth born dob birthday birthdate geburt geburts geboren naissance nacimiento nascimento fodelse bday",
+    "birth": """birth born dob yob birthday birthdate bday geburt geburts geboren naissance nacimiento nascimento
+        fodelse""",
     "age": "age alter altersgruppe edad idade alder",
-    "year": "year jahr annee ano ar yr",
+    "year": "year jahr annee ano ar yr yob",
     "gender": "gender sex geschlecht sexe sexo genero kon anrede",
     "region": """region regions country countries land pais pays state states bundesland provincia province lan county
         geography territory gebiet estado""",

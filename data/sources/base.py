@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from data import demo
 from data.contracts import CONTRACTS
 from data.contracts.base import quoted
 from data.errors import ConfigError, ContractError
+
+_LARGE = 2**20
+"""Bytes from which on a file's digest is remembered."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,25 @@ class ParquetSource:
 
 
 def digest_of(path: Path) -> str:
-    """Return the digest of a file's bytes."""
+    """Return the digest of a file's bytes; a process reads a large file that stays as it is once.
+
+    Whether it stayed is told by its inode, size and times. Small files are read each time: that is quick, and their
+    change within one tick of the file system's clock is seen too.
+    """
+    found = path.stat()
+    if found.st_size < _LARGE:
+        return _digest_now(path, ())
+    return _digest_once(
+        path.absolute(), (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    )
+
+
+def _digest_now(path: Path, _: tuple[int, ...]) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+_digest_once = lru_cache(maxsize=10_000)(_digest_now)
 
 
 def raw_name(contract: str) -> str:

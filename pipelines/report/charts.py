@@ -166,12 +166,12 @@ def histogram(
     """
     if not counts or not any(counts):
         return svg.empty(title)
-    hollow = _hollow(counts, small)
-    shown = [small if is_hollow else n for n, is_hollow in zip(counts, hollow, strict=True)]
+    hidden = hollow(counts, small)
+    shown = [small if is_hollow else n for n, is_hollow in zip(counts, hidden, strict=True)]
     steps = svg.ticks(0, max(shown))
     across, up = svg.scale(edges[0], edges[-1], _LEFT, WIDTH - 4), svg.scale(0, steps[-1], 170, 10)
     bars = []
-    for n, drawn, is_hollow, low, high in zip(counts, shown, hollow, edges, edges[1:], strict=False):
+    for n, drawn, is_hollow, low, high in zip(counts, shown, hidden, edges, edges[1:], strict=False):
         number = f"{n:,}" if not is_hollow else f"≤{small}" if n <= small else "hidden"
         said = f"{write(low)} to {write(high)}: {number} customers"
         box = {"x": across(low) + 1, "y": up(drawn), "width": across(high) - across(low) - 2, "height": 170 - up(drawn)}
@@ -289,13 +289,19 @@ def mini(value: float, low: float, high: float, *, least: float, most: float, wo
     return element("svg", body, class_="mini", viewBox="0 0 96 14", role="img", aria_label=words) if body else ""
 
 
-def _hollow(counts: Sequence[int], small: int) -> list[bool]:
-    """Say which counts may not be read off."""
-    hollow = [0 < n <= small for n in counts]
+def hollow(counts: Sequence[int], small: int) -> list[bool]:
+    """Say which counts may not be read off: those of 1 to ``small``, and one more where these were a single one.
+
+    Examples
+    --------
+    >>> hollow([3, 20, 90], 7)
+    [True, True, False]
+    """
+    is_hidden = [0 < n <= small for n in counts]
     others = [place for place, n in enumerate(counts) if n > small]
-    if sum(hollow) == 1 and others:
-        hollow[min(others, key=lambda place: (counts[place], place))] = True
-    return hollow
+    if sum(is_hidden) == 1 and others:
+        is_hidden[min(others, key=lambda place: (counts[place], place))] = True
+    return is_hidden
 
 
 def _mark(mark: Mark, across: Callable[[float], float], y: float) -> str:

@@ -26,6 +26,7 @@ from pipelines.report.readiness_sections import (
     permission,
     trials,
 )
+from pipelines.report.reasons import in_plain_words
 from pipelines.report.words import count, day, money, share, things
 
 _HERE = Path(__file__).parent
@@ -177,8 +178,8 @@ def _tables(readiness: Readiness) -> Section:
 
 
 def _table_row(table: TableFacts, symbol: str) -> list[Cell]:
-    found = [f"{one.name}: {count(one.n_rows)} set aside" for one in table.reasons]
-    found += [f"{one.name}: {count(one.n_rows)} accepted, to look at" for one in table.warnings]
+    found = [f"{in_plain_words(one.name)}: {count(one.n_rows)} set aside" for one in table.reasons]
+    found += [f"{in_plain_words(one.name)}: {count(one.n_rows)} accepted, to look at" for one in table.warnings]
     if table.unmapped:
         found.append(f"not mapped: {', '.join(table.unmapped)}")
     return [

@@ -12,6 +12,7 @@ from models.readiness_facts import Facts
 from pipelines.check import Readiness
 from pipelines.report.readiness import QUESTIONS, title
 from pipelines.report.readiness_sections import said
+from pipelines.report.reasons import in_plain_words
 from pipelines.report.words import count, day, money, share, things
 
 _STYLES = {"yes": "green", "with care": "yellow", "no": "red"}
@@ -43,7 +44,8 @@ def _tables(readiness: Readiness) -> Table:
     for name in ("table", "rows in", "accepted", "set aside", "copies", "money in", "found"):
         table.add_column(name, justify="left" if name in {"table", "found"} else "right")
     for one in readiness.facts.tables:
-        found = [one.problem or "", *(f"{reason.name}: {count(reason.n_rows)}" for reason in one.reasons[:2])]
+        reasons = (f"{in_plain_words(reason.name)}: {count(reason.n_rows)}" for reason in one.reasons[:2])
+        found = [one.problem or "", *reasons]
         numbers = [count(n) for n in (one.n_rows, one.n_accepted, one.n_quarantined, one.n_duplicates)]
         cents = money(one.rows_cents, readiness.currency)
         table.add_row(*(_plain(text) for text in (one.name, *numbers, cents, "; ".join(filter(None, found)))))

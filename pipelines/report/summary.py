@@ -60,9 +60,7 @@ def summary(night: Night, files: Mapping[str, Path]) -> list[str]:
     ]
     title = _fit(f"regulars · {night.company} · as of {day(night.as_of_on)} · run {night.run_key}", WIDTH)
     lines = [_fit(f"{name:<{_NAME}}{said}", WIDTH) for name, said in body]
-    paths = [
-        f"{'Files' if place == 0 else '':<{_NAME}}{_plain(str(path))}" for place, path in enumerate(files.values())
-    ]
+    paths = [f"{'Files' if place == 0 else '':<{_NAME}}{plain(str(path))}" for place, path in enumerate(files.values())]
     return [title, "", *lines, *paths]
 
 
@@ -177,11 +175,11 @@ def _contacts(night: Night) -> list[str]:
 
 
 def _columns(place: str, customer: str, doing: str, worth: str, why: str) -> str:
-    return f"{_cell(place, 4)} {_cell(customer, 10)} {_cell(doing, 7)} {_fit(worth, 10):>10}  {_plain(why)}"
+    return f"{_cell(place, 4)} {_cell(customer, 10)} {_cell(doing, 7)} {_fit(worth, 10):>10}  {plain(why)}"
 
 
 def _sentence(name: str, text: str) -> Iterator[tuple[str, str]]:
-    lines = textwrap.wrap(_plain(text), WIDTH - _NAME, max_lines=2, placeholder=" …")
+    lines = textwrap.wrap(plain(text), WIDTH - _NAME, max_lines=2, placeholder=" …")
     for place, line in enumerate(lines):
         yield "" if place else name, line
 
@@ -197,15 +195,21 @@ def _named(
         yield name, nothing
 
 
-def _plain(text: str) -> str:
-    """Replace what would move the cursor, ring the bell or start a new line."""
+def plain(text: str) -> str:
+    r"""Replace what would move the cursor, ring the bell or start a new line.
+
+    Examples
+    --------
+    >>> plain("a\nb\x1b[2J")
+    'a?b?[2J'
+    """
     return "".join(letter if letter.isprintable() else "?" for letter in text.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def _fit(text: str, width: int) -> str:
     """Cut to a number of columns; wide letters take two."""
-    plain = _plain(text)
-    return plain if cell_len(plain) <= width else set_cell_size(plain, width - 1).rstrip() + "…"
+    safe = plain(text)
+    return safe if cell_len(safe) <= width else set_cell_size(safe, width - 1).rstrip() + "…"
 
 
 def _cell(text: str, width: int) -> str:

@@ -33,12 +33,18 @@ from features.matrix import feature_matrix, plan, to_arrow
 AS_OF = datetime(2018, 1, 1, 5)
 MONTHS = [datetime(2017, month, 1, 5) for month in range(2, 13)] + [AS_OF]
 TABLES = ("transactions", "products", "campaigns", "contacts")
-PEERS = {"sql": peers.in_sql, "pandas": peers.in_pandas, "polars": peers.in_polars}
+PEERS = {
+    "sql": peers.in_sql,
+    "polars": peers.in_polars,
+    "shared_pandas": peers.in_shared_pandas,
+    "pandas": peers.in_pandas,
+}
 WORDS = {
     "regulars": "regulars",
     "sql": "DuckDB SQL by hand",
-    "pandas": "pandas by hand",
     "polars": "Polars by hand",
+    "shared_pandas": "pandas by hand, every group-by shared",
+    "pandas": "pandas by hand, feature by feature",
     "all": "regulars, every feature",
     "months": "regulars, every feature, 12 as_of",
 }

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 ROWS = [f"D{n}" for n in range(1, 14)] + ["C8", "C9", "C16"] + [f"G{n}" for n in (*range(1, 9), 12, 13)] + ["O4"]
+ROWS += [f"L{n}" for n in range(1, 13)] + ["R1", "R2", "R3"]
 
 
 def rows() -> dict[str, list[str]]:

@@ -74,7 +74,10 @@ def version(*days: str | None, **changes: object) -> list[Line]:
 
 # On both sides of the edge of a rule: what is different from the first good example, in one or several rows.
 EDGES: dict[str, list[list[Line]]] = {
-    "customers": [[{"customer_id": "C3", "first_seen_on": day}] for day in ("2024-05-02", "2024-05-03")],
+    "customers": [
+        *([{"customer_id": "C3", "first_seen_on": day}] for day in ("2024-05-02", "2024-05-03")),
+        *([{"customer_id": "C3", "birth_year": year}] for year in ("1914", "1915", "2024", "2025")),
+    ],
     "identities": [
         [{"customer_id": "C3", "email": address}]
         for address in ("a@b.se", " a@b.se ", "a@b", "@b.se", "a b@c.se", "a@b@c.se", "a@b.", "a@.se", "ab.se", "a@bse")

@@ -209,7 +209,12 @@ def test_only_her_rows_are_gone_and_every_night_resolves_as_before(done, before)
 def test_the_newest_report_is_written_again_and_older_ones_that_name_her_are_gone(done, before):
     root, _ = done
     older, newest = sorted((root.path / "reports").iterdir())
-    assert sorted(path.name for path in newest.iterdir()) == ["actions.xlsx", "data_docs", "report.html"]
+    assert sorted(path.name for path in newest.iterdir()) == [
+        "actions.xlsx",
+        "data_docs",
+        "features.html",
+        "report.html",
+    ]
     assert not (older / "actions.xlsx").exists(), "its sheet of customers named her"
     assert (newest / "report.html").stat().st_size > 10_000
     run_id = root.lake.snapshot().mlflow_run_id

@@ -237,6 +237,29 @@ class TestMachine:
         company.ingested(DAYS[2])
         assert cents(company) == cents_of(DAYS[0], DAYS[1])
 
+    def test_pseudonyms_switched_on_over_plain_ids_stop_the_night_before_anything(self, company, operator, drops):
+        plain = company.config.read_text()
+        company.config.write_text(plain + '[privacy]\npseudonyms = true\nkey_variable = "NAMES_KEY"\n')
+        before = drops.bytes_below(company.root)
+        answer = operator.regulars(company.folder, "nightly", "--as-of", DAYS[2], NAMES_KEY="ab" * 32)
+        assert answer.code == 2
+        assert "7 customers in" in answer.one_line()
+        assert "go by their own ids" in answer.one_line()
+        assert drops.bytes_below(company.root) == before
+        company.config.write_text(plain)
+        company.ingested(DAYS[2])
+        assert cents(company) == cents_of(DAYS[0], DAYS[1])
+
+    def test_pseudonyms_switched_off_again_stop_the_night_too(self, company, monkeypatch):
+        monkeypatch.setenv("NAMES_KEY", "ab" * 32)
+        plain = company.config.read_text().replace(str(company.root), str(company.root.with_name("named")))
+        company.config.write_text(plain + '[privacy]\npseudonyms = true\nkey_variable = "NAMES_KEY"\n')
+        company.ingested(DAYS[1])
+        company.ingested(DAYS[2])
+        company.config.write_text(plain)
+        with pytest.raises(ConfigError, match=r"the 7 customers in .* go by pseudonyms"):
+            company.run(DAYS[3])
+
     def test_tombstones_without_their_key_stop_the_night_before_anything(self, company, operator):
         bury(company.root, ["C3"])
         key = company.root / "keys" / "tombstones.key"
@@ -250,6 +273,18 @@ class TestMachine:
         tonight = [row for row in company.table("transactions") if row["order_id"].startswith(str(DAYS[1]))]
         assert tonight
         assert "C3" not in {row["customer_id"] for row in tonight}
+
+    def test_a_customer_is_erased_though_the_newest_night_ended_before_its_report(self, company, operator):
+        answer = operator.regulars(company.folder, "erase", "C3")
+        assert answer.code == 0, answer.errors
+        assert "C3" not in {row["customer_id"] for row in company.table("transactions")}
+        company.ingested(DAYS[2])
+        assert "C3" not in {row["customer_id"] for row in company.table("transactions")}
+
+    def test_a_report_of_a_night_that_ended_before_it_is_refused_in_one_line(self, company, operator):
+        answer = operator.regulars(company.folder, "report")
+        assert answer.code == 7
+        assert "without actions, base_rates" in answer.one_line()
 
     @pytest.mark.parametrize(
         ("old", "new", "word"),

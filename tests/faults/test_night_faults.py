@@ -223,4 +223,9 @@ def test_mlflow_has_one_run_that_is_finished_and_the_files_are_in_place(tries, n
     assert found.data.tags["run_key"] == run.run_key
     assert found.info.run_id == run.lake.snapshot().mlflow_run_id
     (folder,) = (run.settings.root / "reports").iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["actions.xlsx", "data_docs", "report.html"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "actions.xlsx",
+        "data_docs",
+        "features.html",
+        "report.html",
+    ]

@@ -220,6 +220,24 @@ class TestATelephoneCompany:
         assert {"name", "email"} <= set(sources.identities.columns)
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("year_of_birth", "{}"), ("Geburtsjahr", "{}.0"), ("YOB", "{}"), ("Date of birth", "01/01/{}"), ("id_year", "{}")],
+)
+def test_a_year_of_birth_is_proposed_and_a_date_of_birth_stays_where_it_is(company, name, cell):
+    born = [1940 + n % 60 for n in range(200)]
+    rows = [[f"C{n}", "" if n % 9 == 0 else cell.format(born[n])] for n in range(200)]
+    company.write("customers.csv", [["customer_id", name], *rows])
+    head = ["order_id", "customer_id", "product", "date", "quantity", "amount"]
+    sales = [[n, f"C{n % 200}", f"P{n % 9}", f"2023-03-{n % 28 + 1:02}", 1, "9.50"] for n in range(600)]
+    company.write("sales.csv", [head, *sales])
+    admitted = company.admitted()["customers"]
+    assert admitted.reconciliation.n_quarantined == 0
+    found = company.one(f"SELECT count(birth_year), sum(birth_year) FROM {admitted.accepted}")
+    known = [year for n, year in enumerate(born) if n % 9]
+    assert found == ((0, None) if " " in name or name == "id_year" else (len(known), sum(known)))
+
+
 def test_in_the_statements_of_a_bank_a_minus_is_money_spent(company):
     head = ["transaction_id", "account_number", "posted_date", "merchant_category", "amount", "type"]
     rows = [

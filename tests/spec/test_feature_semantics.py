@@ -91,6 +91,17 @@ NO_CASE = dict.fromkeys(("open_case_days", "complaint_recency_days", "resolution
 NO_RATING = dict.fromkeys(("rating_mean", "rating_last"))
 NONE_RUNNING = dict.fromkeys(("contract_fee_cents", "contract_fee_trend", "contract_days", "contract_anniversary_days"))
 NONE_RUNNING |= dict.fromkeys(("contract_to_end_days",))
+BANDS = {
+    "under 25": 24, "<25": 24, "< 25 years": 24, "Unter 18": 17, "moins de 30 ans": 29, "menos de 30": 29,
+    "<=24": 24, "up to 24": 24, "24 or younger": 24, "18-24": 18, "25 bis 34": 25, "65+": 65, "over 65": 65,
+    "born 1980-1989": None, "": None,
+}  # fmt: skip
+"""Age bands as companies write them: the lowest age, or the highest of a band without a lowest."""
+BORN = [
+    (TODAY.year - 40, "35-44", 40), (TODAY.year, "", 0), (TODAY.year - 109, "65+", 109),
+    (TODAY.year - 110, "65+", 65), (TODAY.year + 1, "under 18", 17), (TODAY.year - 118, "", None),
+]  # fmt: skip
+"""Years of birth, which come before a band unless nobody alive was born then."""
 NO_PROFILE = dict.fromkeys(("first_seen_days", "loyalty_days", "age_years"))
 COUNTS = [f"n_orders_{days}d" for days in (7, 28, 84, 182, 364)]
 SPENDS = [f"spend_{days}d_cents" for days in (28, 84, 182, 364)]
@@ -350,8 +361,8 @@ CASES = [
     ),
     Case(
         "a year of channels: the shop, the app, twice the web; one unknown, and the phone of the year before",
-        [*_each((1,), channel="shop"), *_each((2,), channel="App"), *_each((3, 364), channel="web"), *_each((4,)),
-         *_each((365,), channel="phone")],
+        [*_each((1,), channel="shop"), *_each((2,), channel="App"), *_each((3,), channel=" Web"),
+         *_each((364,), channel="web"), *_each((4,)), *_each((365,), channel="phone")],
         {"n_channels_364d": 3, "online_share": 3 / 4},
     ),
     Case("without a known channel nobody is online", _each((1,)), {"n_channels_364d": 0, "online_share": None}),
@@ -453,6 +464,10 @@ CASES = [
     Case("yesterday is known, and an age may be open above", _each((1,)),
          {"first_seen_days": 1, "is_loyalty_member": True, "loyalty_days": 1, "age_years": 65},
          profile={"first_seen_on": 1, "loyalty_joined_on": 1, "age_band": "65+"}),
+    *(Case(f"an age band {band!r} is {years}", _each((1,)), {"age_years": years}, profile={"age_band": band})
+      for band, years in BANDS.items()),
+    *(Case(f"born in {year} and {band}", _each((1,)), {"age_years": years}, profile={"born": year, "age_band": band})
+      for year, band, years in BORN),
 ]  # fmt: skip
 
 
@@ -528,11 +543,13 @@ def _versions() -> pa.Table:
 def _profiles() -> pa.Table:
     rows = [{"customer_id": case.says} | _dated(case.profile) for case in CASES if case.profile]
     kinds = {"customer_id": pa.string(), "first_seen_on": pa.date32(), "loyalty_joined_on": pa.date32()}
-    return pa.Table.from_pylist(rows, pa.schema(kinds | {"age_band": pa.string()}))
+    return pa.Table.from_pylist(rows, pa.schema(kinds | {"birth_year": pa.int64(), "age_band": pa.string()}))
 
 
 def _dated(profile: Mapping[str, int | str]) -> dict[str, object]:
-    return {name: TODAY - timedelta(days=value) if isinstance(value, int) else value for name, value in profile.items()}
+    said = {"birth_year": profile["born"]} if "born" in profile else {}
+    rest = {name: value for name, value in profile.items() if name != "born"}
+    return said | {name: TODAY - timedelta(days=one) if isinstance(one, int) else one for name, one in rest.items()}
 
 
 @pytest.fixture(scope="module")

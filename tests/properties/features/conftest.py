@@ -20,9 +20,7 @@ def _load(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-# The battery imports them by these names, and doctest collection imports the battery before any fixture runs.
-_load("feature_worlds")
-_load("feature_poison")
+# Doctest collection imports the other parts of the oracle, which import it by this name, before any fixture runs.
 _load("feature_oracle")
 # These build on each other's names, which only the fixture below gives them.
 collect_ignore = ["feature_oracle_trade.py", "feature_oracle_reach.py", "feature_oracle_people.py"]
@@ -41,9 +39,3 @@ def oracle() -> ModuleType:
     for name in ("feature_oracle_trade", "feature_oracle_reach", "feature_oracle_people"):
         _load(name)
     return base
-
-
-@pytest.fixture(scope="session")
-def battery(worlds: ModuleType) -> ModuleType:
-    """Return the checks that every registered feature passes by itself."""
-    return _load("feature_battery")

@@ -185,5 +185,11 @@ def is_loyalty_member(past: Past) -> float | None:
 
 @oracle
 def age_years(past: Past) -> float | None:
+    for row in past.profile:
+        if pd.notna(row["birth_year"]) and 0 <= past.today.year - row["birth_year"] < 110:
+            return past.today.year - int(row["birth_year"])
     numbers = [re.findall(r"[0-9]+", row["age_band"]) for row in past.profile if pd.notna(row["age_band"])]
-    return int(numbers[0][0]) if numbers and numbers[0] else None
+    if not numbers or not numbers[0]:
+        return None
+    is_below = past.profile[0]["age_band"].startswith(("under", "<"))
+    return int(numbers[0][0]) - is_below

@@ -26,7 +26,7 @@ def store_entropy(past: Past) -> float | None:
 
 def _channels(past: Past) -> list[str]:
     named = [[row["channel"] for row in rows if pd.notna(row["channel"])] for rows in past.orders_within(364)]
-    return [min(names) for names in named if names]
+    return [min(names).strip().lower() for names in named if names]
 
 
 @oracle
@@ -36,7 +36,7 @@ def n_channels_364d(past: Past) -> float | None:
 
 @oracle
 def online_share(past: Past) -> float | None:
-    return _ratio(sum(name.lower() in ONLINE for name in _channels(past)), len(_channels(past)))
+    return _ratio(sum(name in ONLINE for name in _channels(past)), len(_channels(past)))
 
 
 @oracle

@@ -66,17 +66,18 @@ def shifted(worlds: ModuleType, world: Frames, days: int, zone: str) -> Frames:
             later[name][column] = pd.Series(moved, index=later[name].index, dtype=object)
     lines = later["transactions"]
     lines["local_time"] = [worlds.local(at, zone) for at in lines["event_time"]]
+    # A year of birth is no date: no whole number of weeks moves it by years.
+    later["customers"]["birth_year"] = None
     return world | later
 
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("weeks", [-1000, 209])
 def test_all_dates_later_by_whole_weeks_change_nothing(worlds, world, zone, weeks):
-    days = 7 * weeks
-    there = worlds.compute(shifted(worlds, world, 0, zone), timezone=zone)
-    then = [as_of + timedelta(days=days) for as_of in worlds.AS_OFS]
-    found = worlds.compute(shifted(worlds, world, days, zone), then, timezone=zone)
-    found.index = found.index.set_levels(sorted(worlds.AS_OFS), level="as_of")
+    days, as_of = 7 * weeks, worlds.AS_OFS[-1]
+    there = worlds.compute(shifted(worlds, world, 0, zone), [as_of], timezone=zone)
+    found = worlds.compute(shifted(worlds, world, days, zone), [as_of + timedelta(days=days)], timezone=zone)
+    found.index = found.index.set_levels([as_of], level="as_of")
     pd.testing.assert_frame_equal(found, there, check_exact=True)
 
 

@@ -79,6 +79,9 @@ def test_columns_of_a_wrong_type_are_named_with_what_was_found(connection, colum
     [
         ("amount_cents", "VARCHAR", " -250 ", -250),
         ("amount_cents", "VARCHAR", "12.5", None),
+        ("amount_cents", "VARCHAR", "1985.0", 1985),
+        ("amount_cents", "VARCHAR", "-7.00", -7),
+        ("amount_cents", "VARCHAR", "7.", None),
         ("amount_cents", "VARCHAR", "1e3", None),
         ("amount_cents", "VARCHAR", "1_000", None),
         ("amount_cents", "VARCHAR", "99999999999999999999", None),

@@ -73,3 +73,19 @@ def test_a_draft_that_a_crash_left_is_written_over(tmp_path):
 def test_a_long_name_is_no_obstacle(tmp_path):
     write_private(tmp_path / ("n" * 250), b"x")
     assert len(next(iter(tmp_path.iterdir())).name) == 250
+
+
+def test_a_link_that_lies_in_wait_leads_nowhere(tmp_path):
+    """In a folder that others may write to, such as that of an export."""
+    with replacing(tmp_path / "list") as draft:
+        name = draft.name
+    (tmp_path / "theirs").write_bytes(b"old")
+    (tmp_path / name).symlink_to(tmp_path / "theirs")
+    write_private(tmp_path / "list", b"secret")
+    assert (tmp_path / "theirs").read_bytes() == b"old"
+    assert not (tmp_path / "list").is_symlink()
+
+
+def test_a_long_name_of_wide_letters_is_no_obstacle(tmp_path):
+    write_private(tmp_path / ("é" * 125), b"x")
+    assert [one.name for one in tmp_path.iterdir()] == ["é" * 125]

@@ -1,7 +1,10 @@
 """Sources: the files of a delivery, a digest that sees every byte, and errors that name the file."""
 
+import hashlib
+import os
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +14,7 @@ from data import demo
 from data.errors import ConfigError, ContractError
 from data.simulator import simulate
 from data.sources import DemoSource, ParquetSource, digest
+from data.sources.base import digest_of
 
 NEEDED = ("customers", "products", "transactions")
 
@@ -108,3 +112,56 @@ def test_the_demo_has_every_table(tables_of):
     assert all(table.schema == demo.RAW_SCHEMAS[name] for name, table in tables.items())
     assert isinstance(demo.AS_OF, datetime)
     assert isinstance(tables["customers"], pa.Table)
+
+
+class TestLargeFiles:
+    """A file that is worth remembering: its digest is made once in a process, and anew when it changed."""
+
+    @pytest.fixture
+    def large(self, tmp_path) -> Path:
+        path = tmp_path / "large.csv"
+        path.write_bytes(b"a" * 2**20)
+        return path
+
+    @pytest.fixture
+    def reads(self, monkeypatch) -> list[str]:
+        """Return the names of the files that are digested from now on."""
+        seen: list[str] = []
+        real = hashlib.file_digest
+
+        def noting(stream, name):
+            seen.append(Path(stream.name).name)
+            return real(stream, name)
+
+        monkeypatch.setattr(hashlib, "file_digest", noting)
+        return seen
+
+    def test_it_is_read_once(self, large, reads):
+        assert digest_of(large) == digest_of(large) == hashlib.sha256(b"a" * 2**20).hexdigest()
+        assert reads == ["large.csv"]
+
+    def test_a_change_of_the_same_length_is_seen(self, large):
+        before = digest_of(large)
+        sleep(0.02)  # longer than a tick of the file system's clock
+        with large.open("r+b") as stream:
+            stream.write(b"b")
+        assert digest_of(large) != before
+
+    def test_a_change_whose_time_was_set_back_is_seen(self, large):
+        before, found = digest_of(large), large.stat()
+        sleep(0.02)
+        large.write_bytes(b"b" * 2**20)
+        os.utime(large, ns=(found.st_atime_ns, found.st_mtime_ns))
+        assert digest_of(large) != before
+
+    def test_another_file_in_its_place_is_seen(self, large, tmp_path):
+        before, found = digest_of(large), large.stat()
+        (tmp_path / "new").write_bytes(b"b" * 2**20)
+        os.utime(tmp_path / "new", ns=(found.st_atime_ns, found.st_mtime_ns))
+        (tmp_path / "new").replace(large)
+        assert digest_of(large) != before
+
+    def test_small_files_are_read_each_time(self, tmp_path, reads):
+        (tmp_path / "small.csv").write_bytes(b"a")
+        assert digest_of(tmp_path / "small.csv") == digest_of(tmp_path / "small.csv")
+        assert reads == ["small.csv"] * 2

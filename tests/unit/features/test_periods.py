@@ -1,5 +1,6 @@
 """Periods: a row counts from the first as_of after it became known until the last before it was replaced."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from ibis import _
 
+import features.periods as periods_module
 from data.errors import ConfigError
 from features.periods import KEYS, Periods, whole_things
 
@@ -80,6 +82,17 @@ def test_rows_without_a_second_clock_stay() -> None:
     assert found(Periods.of(AS_OFS, "UTC").known(rows), "as_of") == [(AS_OFS[1],), (AS_OFS[2],)]
 
 
+def combined(periods: Periods, rows: ibis.Table) -> ibis.Table:
+    parts = periods.spanned(rows)
+    return periods_module.combined(periods, whole_things(parts, "thing", n=_.n.sum()), parts, "thing", n=_.n.sum())
+
+
+def gathered(periods: Periods, rows: ibis.Table, lookback: int | None = None) -> ibis.Table:
+    return periods_module.gathered(
+        periods, periods_module.things(periods, rows, "thing", lookback, n=_.n.sum()), "thing", n=_.n.sum()
+    )
+
+
 def test_a_thing_is_put_together_from_the_parts_known_then() -> None:
     rows = table(
         [
@@ -104,8 +117,13 @@ def test_a_thing_is_put_together_from_the_parts_known_then() -> None:
         }.items()
         for at, n in values.items()
     )
-    assert found(periods.combined(parts, "thing", n=_.n.sum()), "thing", "as_of", "n") == expected
-    assert found(periods.gathered(rows, "thing", None, n=_.n.sum()), "thing", "as_of", "n") == expected
+    assert found(combined(periods, rows), "thing", "as_of", "n") == expected
+    assert found(gathered(periods, rows), "thing", "as_of", "n") == expected
+    for position, as_of in enumerate(AS_OFS):
+        then = [row for row in expected if row[1] == as_of]
+        at_one = replace(periods, now=periods.dates.filter(periods.dates.position == position))
+        assert found(combined(at_one, rows), "thing", "as_of", "n") == then
+        assert found(gathered(at_one, rows), "thing", "as_of", "n") == then
     steady = whole_things(parts, "thing", n=_.n.sum())
     assert found(steady.filter(steady.is_steady), "thing") == [("steady",), ("withdrawn",)]
 
@@ -114,7 +132,7 @@ def test_customers_do_not_share_things() -> None:
     rows = table([{"customer_id": name, "ready_at": datetime(2024, 1, day)} for name, day in (("a", 5), ("b", 25))])
     periods = Periods.of(AS_OFS, "UTC")
     expected = [("a", as_of, 1) for as_of in AS_OFS] + [("b", AS_OFS[2], 1)]
-    assert found(periods.combined(periods.spanned(rows), "thing", n=_.n.sum()), *KEYS, "n") == expected
+    assert found(combined(periods, rows), *KEYS, "n") == expected
 
 
 def test_gathered_forgets_what_is_older_than_the_lookback() -> None:
@@ -124,8 +142,8 @@ def test_gathered_forgets_what_is_older_than_the_lookback() -> None:
             {"ready_at": datetime(2024, 1, 9), "local_on": date(2024, 1, 9), "n": 2},
         ]
     )
-    gathered = Periods.of(AS_OFS, "UTC").gathered(rows, "thing", 15, n=_.n.sum())
-    assert found(gathered, "as_of", "n") == [(AS_OFS[0], 3), (AS_OFS[1], 2)]
+    recent = gathered(Periods.of(AS_OFS, "UTC"), rows, lookback=15)
+    assert found(recent, "as_of", "n") == [(AS_OFS[0], 3), (AS_OFS[1], 2)]
 
 
 @pytest.mark.parametrize("as_ofs", [[], [AS_OFS[0], AS_OFS[0]]])

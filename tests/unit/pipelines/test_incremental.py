@@ -3,14 +3,17 @@
 Catalogue rows D7, D9, D11 and O4, on files as a shop drops them into a folder every night.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from time import sleep
 
 import pyarrow as pa
 import pytest
 
+from data.deliveries import Ledger
 from data.errors import ConfigError, ContractError
 from data.lake import Snapshot
 from data.sources import FilesSource, Sources, digest
@@ -45,12 +48,16 @@ class Shop:
         """Return the lines of a day: each an order of its own, one euro each."""
         return [f"{day}-{n},C{n},P{n},{day}T1{n % 10}:00:00,1,1.00" for n in range(n_lines)]
 
-    def night(self, day: date) -> tuple[Run, dict[str, int]]:
-        """Validate at the midnight that begins a day, and publish."""
+    def planned(self, day: date) -> tuple[Run, FilesSource]:
+        """Return the night at the midnight that begins a day, and what it takes from."""
         company = Company(timezone="UTC", currency="EUR")
         settings = Settings(root=self.folder / "var", company=company, limits=self.limits)
         source = FilesSource(Sources.model_validate(tomllib.loads(self.mapping)), self.folder)
-        run = Run(settings, datetime(day.year, day.month, day.day), digest(source))
+        return Run(settings, datetime(day.year, day.month, day.day), digest(source)), source
+
+    def night(self, day: date) -> tuple[Run, dict[str, int]]:
+        """Validate at the midnight that begins a day, and publish."""
+        run, source = self.planned(day)
         versions = ingest(run, source)
         run.lake.publish(
             run.run_key,
@@ -369,3 +376,33 @@ class TestAQuietDay:
         shop.drop("slipped", rows)
         with pytest.raises(ContractError, match="unit slip of the whole delivery"):
             shop.night(DAY + timedelta(days=2))
+
+
+class TestBetweenPlanAndIngest:
+    """A night looks at its files when it is planned, and again when it takes them."""
+
+    def large(self, shop, cents: str = "1.00") -> None:
+        shop.drop("large", [f"{n:05},C{n % 50},P{n % 9},{DAY}T10:00:00,1,{cents}" for n in range(30_000)])
+
+    def test_a_file_that_stays_is_read_for_its_digest_once(self, shop, monkeypatch):
+        self.large(shop)
+        read: list[str] = []
+        real = hashlib.file_digest
+
+        def noting(stream, name):
+            read.append(Path(stream.name).name)
+            return real(stream, name)
+
+        monkeypatch.setattr(hashlib, "file_digest", noting)
+        shop.night(DAY + timedelta(days=1))
+        assert read == ["large.csv"]
+
+    def test_a_file_that_changes_meanwhile_is_taken_as_it_is_then(self, shop):
+        self.large(shop)
+        run, source = shop.planned(DAY + timedelta(days=1))
+        sleep(0.02)  # longer than a tick of the file system's clock
+        self.large(shop, "2.00")
+        versions = ingest(run, source)
+        assert sum(row["amount_cents"] for row in lines((run, versions))) == 30_000 * 200
+        (taken,) = Ledger.read(run.lake.read("deliveries", version=versions["deliveries"])).taken
+        assert (taken.piece,) == source.pieces()

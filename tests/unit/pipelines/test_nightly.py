@@ -73,8 +73,10 @@ class TestRetries:
         assert {str(task.cache_policy) for task in tasks} == {str(nightly.NO_CACHE)}
         assert {task.persist_result for task in tasks} == {False}
 
-    @pytest.mark.parametrize(("error", "is_worth"), [(ERROR, False), (OSError("disk is busy"), True)])
-    def test_a_mistake_of_the_user_is_not_tried_again(self, error, is_worth):
+    @pytest.mark.parametrize(
+        ("error", "is_worth"), [(ERROR, False), (OSError("disk is busy"), True), (OSError(28, "full"), False)]
+    )
+    def test_a_mistake_of_the_user_or_a_full_disk_is_not_tried_again(self, error, is_worth):
         state = State(type=StateType.FAILED, data=error)
         assert nightly._is_worth_retrying(None, None, state) is is_worth
 
@@ -94,6 +96,14 @@ class TestRecord:
         with pytest.raises(type(error)):
             night()
         assert tracker.ended == [("r1", True)]
+
+    def test_what_ended_it_is_heard_though_its_end_cannot_be_written_down(self):
+        class Full:
+            def finish(self, _: str, *, failed: bool) -> None:
+                raise OSError(28, f"failed: {failed}")
+
+        with pytest.raises(ZeroDivisionError), nightly._ended(Full(), "r1"):
+            raise ZeroDivisionError
 
     def test_one_that_does_is_left_to_its_report(self):
         tracker = Tracker()

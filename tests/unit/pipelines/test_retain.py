@@ -35,12 +35,16 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
+def keeping(settings: Settings, **periods: int) -> Settings:
+    return settings.model_copy(update={"retention": Retention(**periods)})
+
+
 def pages(settings: Settings) -> list[str]:
     return sorted(path.parent.name[-4:] for path in settings.root.glob("reports/*/report.html"))
 
 
 def test_files_and_versions_of_old_nights_go_together(settings):
-    (result,) = retain(settings, Retention(history_days=15), AS_OF)
+    (result,) = retain(keeping(settings, history_days=15), AS_OF)
     assert (result.table_name, result.n_failed) == ("scores", 2)
     assert pages(settings) == ["key2", "key3"]
     copies = sorted(path.parents[2].name for path in settings.root.glob("mlartifacts/*/artifacts/report/*"))
@@ -49,11 +53,11 @@ def test_files_and_versions_of_old_nights_go_together(settings):
 
 
 def test_the_newest_stay_and_again_changes_nothing(settings):
-    retain(settings, Retention(history_days=1, least_nights=3), AS_OF + timedelta(days=500))
+    retain(keeping(settings, history_days=1, least_nights=3), AS_OF + timedelta(days=500))
     assert pages(settings) == ["key1", "key2", "key3"]
-    assert retain(settings, Retention(history_days=1, least_nights=3), AS_OF + timedelta(days=500)) == []
+    assert retain(keeping(settings, history_days=1, least_nights=3), AS_OF + timedelta(days=500)) == []
 
 
 def test_without_a_period_everything_stays(settings):
-    assert retain(settings, Retention(), AS_OF + timedelta(days=5000)) == []
+    assert retain(settings, AS_OF + timedelta(days=5000)) == []
     assert pages(settings) == ["key0", "key1", "key2", "key3"]

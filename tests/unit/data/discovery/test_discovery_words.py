@@ -57,6 +57,24 @@ def test_names_that_are_not_personal(name):
     assert not is_personal(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "birth_year",
+        "year_of_birth",
+        "Year_Birth",
+        "YearOfBirth",
+        "Geburtsjahr",
+        "annee_naissance",
+        "YOB",
+        "ano nascimento",
+    ],
+)
+def test_names_of_a_year_of_birth(name):
+    assert fit(name, frozenset({"birth", "year"})) == 1
+    assert not is_personal(name)
+
+
 def test_language_of_the_names():
     assert language(["Kundennummer", "Artikel", "Menge"]) == "de"
     assert language(["fecha", "cantidad", "precio"]) == "es"

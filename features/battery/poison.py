@@ -5,12 +5,21 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
-from feature_worlds import NEW_YORK, Frames, local
+
+from features.battery.worlds import Frames, local
 
 
 def before(world: Frames, as_of: datetime) -> Frames:
-    """Return the tables as they were at ``as_of``, without what happened or came in later."""
-    today = local(as_of, NEW_YORK).date()
+    """Return the tables as they were at ``as_of``, without what happened or came in later.
+
+    Parameters
+    ----------
+    world
+        Tables as they are today.
+    as_of
+        Naive UTC instant.
+    """
+    today = local(as_of).date()
     lines, contacts = world["transactions"], world["contacts"]
     feedback, versions, people = (world[name].copy() for name in ("feedback", "subscriptions", "customers"))
     feedback["resolved_at"] = [at if pd.notna(at) and at < as_of else None for at in feedback["resolved_at"]]
@@ -30,7 +39,15 @@ def before(world: Frames, as_of: datetime) -> Frames:
 
 
 def poisoned_lateness(world: Frames, as_of: datetime) -> Frames:
-    """Return garbage in the place of contacts, statements and contracts that came in at ``as_of`` or later."""
+    """Return garbage in the place of contacts, statements and contracts that came in at ``as_of`` or later.
+
+    Parameters
+    ----------
+    world
+        Tables as they are today.
+    as_of
+        Naive UTC instant.
+    """
     contacts, feedback, versions = (world[name].copy() for name in ("contacts", "feedback", "subscriptions"))
     is_late = _is_late(contacts, as_of)
     assert is_late.any()
@@ -57,8 +74,10 @@ def _is_told(versions: pd.DataFrame, as_of: datetime) -> pd.Series:
 def _future_feedback(world: Frames, as_of: datetime) -> pd.DataFrame:
     feedback = world["feedback"].copy()
     later = feedback["event_time"] >= as_of
-    feedback.loc[later, ["customer_id", "kind", "rating", "rating_max"]] = ["c1", "claim", 0.0, 5.0]
-    feedback.loc[later, ["event_time", "resolved_at", "known_at"]] = [as_of, as_of, as_of - timedelta(days=30)]
+    feedback.loc[later, ["customer_id", "kind"]] = ["c1", "claim"]
+    feedback.loc[later, ["rating", "rating_max"]] = [0.0, 5.0]
+    for column, at in (("event_time", as_of), ("resolved_at", as_of), ("known_at", as_of - timedelta(days=30))):
+        feedback.loc[later, column] = at
     unresolved = pd.to_datetime(feedback["resolved_at"]) >= as_of
     assert unresolved.any()
     feedback.loc[unresolved, "resolved_at"] = as_of + timedelta(days=1)
@@ -67,7 +86,7 @@ def _future_feedback(world: Frames, as_of: datetime) -> pd.DataFrame:
 
 def _future_versions(world: Frames, as_of: datetime) -> pd.DataFrame:
     versions = world["subscriptions"].copy()
-    today = local(as_of, NEW_YORK).date()
+    today = local(as_of).date()
     later = versions["started_on"] >= today
     versions.loc[later, ["started_on", "ended_on", "known_at"]] = [today, None, as_of - timedelta(days=30)]
     versions.loc[later, "plan"] = [f"garbage{number}" for number in range(later.sum())]
@@ -78,7 +97,7 @@ def _future_versions(world: Frames, as_of: datetime) -> pd.DataFrame:
 
 
 def _future_people(world: Frames, as_of: datetime) -> pd.DataFrame:
-    people, today = world["customers"].copy(), local(as_of, NEW_YORK).date()
+    people, today = world["customers"].copy(), local(as_of).date()
 
     def other(day: date | None) -> date | None:
         return today if pd.isna(day) or day >= today else day
@@ -99,29 +118,52 @@ def garbage(
     event_time: Callable[[pd.Series], datetime],
     known_at: Callable[[datetime], datetime],
 ) -> pd.DataFrame:
-    """Return lines of which some say something else."""
+    """Return lines of which some say something else.
+
+    Parameters
+    ----------
+    lines
+        Lines of transactions.
+    rows
+        Which of them.
+    event_time
+        Instant that a line claims to have happened at.
+    known_at
+        Instant that it claims to have been known at, from the true one.
+    """
     rng = np.random.default_rng(7)
-    wrong = lines.copy()
-    for index, row in lines[rows].iterrows():
-        at = event_time(row)
-        wrong.loc[index, ["order_id", "customer_id", "product_id"]] = [
-            f"o{rng.integers(99)}",
-            f"c{rng.integers(15)}",
-            f"p{rng.integers(9)}",
-        ]
-        wrong.loc[index, ["quantity", "amount_cents", "discount_cents", "coupon_cents"]] = [77, 10**9, 10**8, 10**7]
-        wrong.loc[index, ["event_time", "local_time", "store_id", "channel"]] = [
-            at,
-            local(at),
-            f"garbage{index}",
-            "app",
-        ]
-        wrong.loc[index, "known_at"] = known_at(row["known_at"])
-    return wrong
+    wrong = [_wrong(rng, row, event_time(row), known_at(row["known_at"])) for _, row in lines[rows].iterrows()]
+    made = pd.DataFrame(wrong, index=lines.index[rows], columns=lines.columns, dtype=object)
+    return pd.concat([lines[~rows], made]).loc[lines.index]
+
+
+def _wrong(rng: np.random.Generator, row: pd.Series, at: datetime, known_at: datetime) -> dict[object, object]:
+    return row.to_dict() | {
+        "order_id": f"o{rng.integers(99)}",
+        "customer_id": f"c{rng.integers(15)}",
+        "product_id": f"p{rng.integers(9)}",
+        "quantity": 77,
+        "amount_cents": 10**9,
+        "discount_cents": 10**8,
+        "coupon_cents": 10**7,
+        "event_time": at,
+        "local_time": local(at),
+        "known_at": known_at,
+        "store_id": f"garbage{row.name}",
+        "channel": "app",
+    }
 
 
 def poisoned(world: Frames, as_of: datetime) -> Frames:
-    """Return the world with another future, of which some claims to have been known long before."""
+    """Return the world with another future, of which some claims to have been known long before.
+
+    Parameters
+    ----------
+    world
+        Tables as they are today.
+    as_of
+        Naive UTC instant.
+    """
     lines, contacts, campaigns = world["transactions"], world["contacts"].copy(), world["campaigns"].copy()
     future = lines["event_time"] >= as_of
     assert future.any()
@@ -130,14 +172,24 @@ def poisoned(world: Frames, as_of: datetime) -> Frames:
     contacts.loc[later, "arm"] = "garbage"
     contacts.loc[later, "customer_id"] = "c1"
     contacts.loc[later, "contacted_at"] = as_of
-    planned = campaigns["starts_on"] > local(as_of, NEW_YORK).date()
+    planned = campaigns["starts_on"] > local(as_of).date()
     campaigns.loc[planned, "ends_on"] = None
     people = {name: future_garbage(world, as_of) for name, future_garbage in _FUTURES.items()}
     return world | people | {"transactions": wrong, "contacts": contacts, "campaigns": campaigns}
 
 
 def ancient_garbage(world: Frames, as_of: datetime, days: int) -> Frames:
-    """Return the world with another distant past: beyond so many days before ``as_of``."""
+    """Return the world with another distant past.
+
+    Parameters
+    ----------
+    world
+        Tables as they are today.
+    as_of
+        Naive UTC instant.
+    days
+        What is older than so many local calendar days before ``as_of`` is other.
+    """
     lines, contacts = world["transactions"].copy(), world["contacts"].copy()
     today = local(as_of).date()
     # A whole order is as old as its first line, so only orders that lie wholly outside the window may change.
@@ -145,6 +197,11 @@ def ancient_garbage(world: Frames, as_of: datetime, days: int) -> Frames:
     lines.loc[old, ["amount_cents", "discount_cents", "coupon_cents"]] = [10**9, 10**8, 10**7]
     lines.loc[old, "product_id"] = "p3"
     lines.loc[old, ["store_id", "channel"]] = ["garbage", "app"]
+    # More of the past, on days and in orders of its own.
+    more = lines[old].assign(order_id="ancient " + lines.loc[old, "order_id"].astype(str))
+    for column in ("event_time", "known_at", "local_time"):
+        more[column] = pd.Series([at - timedelta(days=1) for at in more[column]], index=more.index, dtype=object)
+    lines = pd.concat([lines, more], ignore_index=True)
     reached = pd.to_datetime(contacts["contacted_at"])
     contacts.loc[reached < as_of - timedelta(days=days), "arm"] = "control"
     feedback, versions = world["feedback"].copy(), world["subscriptions"].copy()

@@ -18,7 +18,8 @@ def check(config: Config = DEFAULT, html: Html = None, as_of: AsOf = None, as_js
     """Say what the data can and cannot answer; writes one HTML page and nothing else."""
     from pipelines.check import check as check_data
     from pipelines.plan import read_settings
-    from pipelines.report.readiness import plain, readiness_page
+    from pipelines.report.document import plain
+    from pipelines.report.readiness import readiness_page
     from pipelines.report.readiness_summary import show
     from pipelines.run import local_midnight
 

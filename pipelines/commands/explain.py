@@ -21,7 +21,8 @@ def explain(
     from data.private import replacing
     from pipelines.plan import read_settings
     from pipelines.portrait import portrait
-    from pipelines.report.portrait import plain, portrait_page
+    from pipelines.report.document import plain
+    from pipelines.report.portrait import portrait_page
     from pipelines.report.portrait_summary import show
 
     # The demo needs no file: where there is none, the command speaks of the demo.

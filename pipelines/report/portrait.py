@@ -1,9 +1,7 @@
 """Builds the page of one customer, and the same as plain values."""
 
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -65,22 +63,6 @@ def portrait_page(found: Portrait) -> str:
         categories=[(name, money(cents, found.currency)) for name, cents in history.categories],
         missing=missing(history),
     )
-
-
-def plain(found: Portrait) -> dict[str, Any]:
-    """Return everything as values that JSON knows: dates as ISO text, what is not known as null."""
-    told: dict[str, Any] = _plain(asdict(found))
-    return told
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _tiles(found: Portrait, doing: str) -> list[Tile]:

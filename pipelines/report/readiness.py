@@ -1,22 +1,13 @@
-"""Builds the readiness report: one HTML page that says what the data can answer, and the same as plain values."""
+"""Builds the readiness report: one HTML page that says what the data can answer."""
 
-import base64
-import hashlib
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import date, datetime
-from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from models.evaluation import Estimate
 from models.readiness import Answer
 from models.readiness_facts import Facts, TableFacts
 from pipelines.check import Readiness
 from pipelines.report.blocks import Card, Cell, Head, Section, Table, Tile
+from pipelines.report.document import rendered
 from pipelines.report.readiness_sections import (
     baskets,
     customers,
@@ -29,7 +20,6 @@ from pipelines.report.readiness_sections import (
 from pipelines.report.reasons import in_plain_words
 from pipelines.report.words import count, day, money, share, things
 
-_HERE = Path(__file__).parent
 QUESTIONS = {
     "churn": "Who is about to leave?",
     "value": "What are customers worth?",
@@ -38,25 +28,6 @@ QUESTIONS = {
     "uplift": "Did a campaign work?",
 }
 """The questions in the words of a manager."""
-
-_STYLE = """
-.answers article { border-left: 4px solid var(--line); }
-.answers .yes { border-left-color: var(--accent); }
-.answers .care { border-left-color: #c98a1b; }
-.answers .no { border-left-color: #b4442f; }
-.answers .yes .word::before { content: "✓ "; }
-.answers .care .word { color: #a06c0f; }
-.answers .care .word::before { content: "! "; }
-.answers .no .word { color: #b4442f; }
-.answers .no .word::before { content: "✕ "; }
-@media (prefers-color-scheme: dark) {
-  .answers .care .word { color: #e0ae55; }
-  .answers .no .word { color: #ef8b78; }
-}
-.answers article p + ul { margin-top: 0; }
-.answers ul { margin: 0 0 .8rem; padding-left: 1.1rem; font-size: .9rem; line-height: 1.5; }
-"""
-"""What the page needs beside the report's own style: an answer is told by word and sign, never by colour alone."""
 
 
 def readiness_page(readiness: Readiness) -> str:
@@ -67,13 +38,10 @@ def readiness_page(readiness: Readiness) -> str:
     readiness
         What was found.
     """
-    style = (_HERE / "style.css").read_text("utf-8") + _STYLE
-    digest = f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}"
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["chart"] = Markup
-    return environment.get_template("readiness.html").render(
+    return rendered(
+        "readiness.html",
+        # An answer is told by word and sign, never by colour alone.
+        "readiness.css",
         company=readiness.company,
         day=day(readiness.as_of_on),
         as_of=readiness.as_of,
@@ -82,8 +50,6 @@ def readiness_page(readiness: Readiness) -> str:
         answers=[(_css(answer), card(answer), answer.missing) for answer in readiness.answers],
         tiles=_tiles(readiness),
         sections=[section for section in (make(readiness) for make in _SECTIONS) if section is not None],
-        policy=f"default-src 'none'; img-src data:; style-src '{digest}'; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704 - our own files
     )
 
 
@@ -99,22 +65,6 @@ def title(answers: Sequence[Answer]) -> str:
 def card(answer: Answer) -> Card:
     """Return an answer as a card: the question, the word, and why."""
     return Card(QUESTIONS[answer.question], answer.word, (answer.why,))
-
-
-def plain(readiness: Readiness) -> dict[str, Any]:
-    """Return everything as values that JSON knows: dates as ISO text, what is not defined as null."""
-    found: dict[str, Any] = _plain(asdict(readiness))
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _css(answer: Answer) -> str:

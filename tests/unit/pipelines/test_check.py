@@ -12,7 +12,7 @@ from data.errors import ConfigError
 from pipelines.check import Readiness, check
 from pipelines.check_lines import gaps
 from pipelines.commands.check import check as command
-from pipelines.report.readiness import plain
+from pipelines.report.document import plain
 from pipelines.settings import Settings
 
 HEADER = "order,customer,product,day,quantity,amount,kind"

@@ -19,7 +19,8 @@ from data.tombstones import bury
 from pipelines.commands.explain import explain
 from pipelines.person import NoSuchCustomerError, nearest
 from pipelines.portrait import portrait
-from pipelines.report.portrait import plain, portrait_page
+from pipelines.report.document import plain
+from pipelines.report.portrait import portrait_page
 from pipelines.report.portrait_summary import lines
 
 AS_OF = datetime(2024, 1, 1) + timedelta(days=240)

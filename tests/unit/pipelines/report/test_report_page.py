@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from pipelines.report import facts
+from pipelines.report.document import with_terms
 from pipelines.report.night import Night
-from pipelines.report.page import page, with_terms
+from pipelines.report.page import page
 from pipelines.report.words import GLOSSARY
 
 Change = Callable[..., Night]

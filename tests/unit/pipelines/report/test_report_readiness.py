@@ -33,7 +33,8 @@ from models.readiness_facts import (
     share_of,
 )
 from pipelines.check import Readiness
-from pipelines.report.readiness import plain, readiness_page, title
+from pipelines.report.document import plain
+from pipelines.report.readiness import readiness_page, title
 from pipelines.report.readiness_summary import show
 
 EVIL = '<script>alert("x")</script>'

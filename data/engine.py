@@ -83,12 +83,8 @@ def connect(threads: int | None = None, memory_limit: str | None = None, spill: 
 
 
 @contextmanager
-def keeping(backend: ibis.BaseBackend) -> Iterator[Callable[[ir.Table], ir.Table]]:
-    """Give a function that works a table out, the same one once, and keeps it until the end of the context.
-
-    Of an engine other than DuckDB nothing is kept: a cluster has no temporary tables, and its planner shares what is
-    the same in one query by itself.
-    """
+def keeping(backend: Backend) -> Iterator[Callable[[ir.Table], ir.Table]]:
+    """Give a function that works a table out, the same one once, and keeps it until the end of the context."""
     made: dict[object, ir.Table] = {}
     names: list[str] = []
 
@@ -98,9 +94,6 @@ def keeping(backend: ibis.BaseBackend) -> Iterator[Callable[[ir.Table], ir.Table
             made[rows.op()] = backend.create_table(names[-1], rows, temp=True)
         return made[rows.op()]
 
-    if not isinstance(backend, Backend):
-        yield _as_it_is
-        return
     try:
         yield keep
     finally:
@@ -111,21 +104,18 @@ def keeping(backend: ibis.BaseBackend) -> Iterator[Callable[[ir.Table], ir.Table
 def one_by_one(rows: ir.Table, column: str, query: Callable[[ir.Table], ir.Table]) -> Iterator[pa.Table]:
     """Yield what a query gives for one row of a table after the other.
 
-    DuckDB's SQL is made once: of a long query that takes longer than to run it.
+    The SQL is made once: of a long query that takes longer than to run it.
 
     Parameters
     ----------
     rows
-        A table of the engine.
+        A table of DuckDB.
     column
         Integer column that tells its rows apart, and orders them.
     query
         Function from a table with one of the rows to the query.
     """
     backend, values = rows.get_backend(), sorted(rows[column].to_pyarrow().to_pylist())
-    if not isinstance(backend, Backend):
-        yield from (query(rows.filter(rows[column] == value)).to_pyarrow() for value in values)
-        return
     whole_name = rows.op().name
     name = f"{whole_name}_one"
     one = f"CREATE OR REPLACE TEMP VIEW {_quote(name)} AS FROM {_quote(whole_name)} WHERE {_quote(column)} = "
@@ -136,10 +126,6 @@ def one_by_one(rows: ir.Table, column: str, query: Callable[[ir.Table], ir.Table
         backend.raw_sql(f"{one} {value:d}")
         yield backend.raw_sql(sql).to_arrow_table().cast(schema)
     backend.raw_sql(f"DROP VIEW {_quote(name)}")
-
-
-def _as_it_is(rows: ir.Table) -> ir.Table:
-    return rows
 
 
 def attach(backend: Backend, lake: Lake, versions: Mapping[str, int]) -> dict[str, ir.Table]:

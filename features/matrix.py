@@ -60,8 +60,9 @@ def collect(
 ) -> pa.Table:
     """Return the matrix as Arrow, sorted by as_of and customer_id: for many ``as_of`` of many customers.
 
-    The lines are read once. What is the same at every ``as_of`` is worked out once and kept by the engine; the matrix
-    then comes one ``as_of`` at a time, so that the memory does not grow with their number.
+    The lines are read once. What is the same at every ``as_of`` is worked out once and kept by DuckDB; the matrix then
+    comes one ``as_of`` at a time, so that the memory does not grow with their number. Another engine answers in one
+    query.
 
     Parameters
     ----------
@@ -73,8 +74,11 @@ def collect(
     ConfigError, ContractError
         As ``feature_matrix`` does.
     """
-    chosen = registry.select(names)
-    with keeping(tables["transactions"].get_backend()) as keep:
+    chosen, backend = registry.select(names), tables["transactions"].get_backend()
+    if backend.name != "duckdb":
+        # A cluster shares what is the same in one query by itself, and has the memory of many machines.
+        return _sorted(_matrix(chosen, History.at(tables, as_ofs, timezone), registry))
+    with keeping(backend) as keep:
         numbered = Numbered.of(tables, keep)
         history = replace(History.at(numbered.tables, as_ofs, timezone), keep=keep)
         dates = keep(history.periods.dates)

@@ -66,7 +66,7 @@ def observe(run: Run, versions: Versions) -> dict[str, int]:
 
 
 def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
-    tables = run.people(versions)
+    tables = run.history(versions)
     timezone = run.settings.company.timezone
     first_at: datetime = first_event(tables, run.as_of).to_pyarrow()["first_at"][0].as_py()
     choice = _horizon(run, tables, first_at)

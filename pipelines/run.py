@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -23,6 +26,7 @@ import pyarrow as pa
 
 from data.contracts import CONTRACTS
 from data.engine import attach, connect
+from data.errors import ConfigError
 from data.identity.masters import IDENTITY_LOG, master_ids, resolved
 from data.lake import Lake
 from pipelines.settings import Settings
@@ -170,6 +174,35 @@ class Run:
             tables[name] = backend.table(resolved(backend.con, name, mapping, one_per))
         return tables
 
+    def history(self, versions: Versions) -> dict[str, ibis.Table]:
+        """Open the accepted tables as ``people`` does, on the engine that the settings name for features.
+
+        Raises
+        ------
+        ConfigError
+            It is Spark, and pyspark is not installed or Spark does not answer.
+        """
+        engine = self.settings.engine
+        if engine.kind == "duckdb":
+            return self.people(versions)
+        cluster = spark_engine()
+        backend = cluster.connect(
+            remote=engine.remote,
+            master=engine.master,
+            threads=engine.threads,
+            memory_limit=engine.memory_limit,
+            scratch=self.settings.root / "spill",
+        )
+        tables: dict[str, ibis.Table] = cluster.attach(backend, self.lake, {name: versions[name] for name in CONTRACTS})
+        if IDENTITY_LOG not in versions:
+            return tables
+        mapping = master_ids(self.lake, versions[IDENTITY_LOG])
+        if not mapping.num_rows:
+            return tables
+        return tables | {
+            name: cluster.resolved(tables[name], mapping, one_per) for name, one_per in ONE_PER_PERSON.items()
+        }
+
     def frame(self, table: str, versions: Versions, *, sliced: bool = True) -> pa.Table:
         """Read one table of the lake, by default this run's ``as_of`` only."""
         return self.lake.read(table, version=versions[table], as_of=self.as_of if sliced else None)
@@ -230,6 +263,19 @@ class Run:
         yield
         self.seconds[name] = time.perf_counter() - began
         self.reporter.finished(name, self.seconds[name], "")
+
+
+def spark_engine() -> ModuleType:
+    """Return ``data.cluster``, which needs the optional pyspark.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    if find_spec("pyspark") is None:
+        raise ConfigError('[engine] kind = "spark"', "pyspark", "install it with `pip install 'regulars[spark]'`")
+    return import_module("data.cluster")
 
 
 def local_midnight(day: date, timezone: str) -> datetime:

@@ -60,10 +60,28 @@ class Source(_Section):
 
 
 class Engine(_Section):
-    """What DuckDB may use; ``None`` leaves it to DuckDB. Results do not depend on either."""
+    """What answers queries, and what it may use; ``None`` leaves it to the engine.
 
+    Spark builds the features where ``kind`` says so, all else is DuckDB's. It runs on this machine unless ``remote``
+    (Spark Connect) or ``master`` say where. Counts and cents depend on none of these; the last digits of a float may
+    depend on ``kind``.
+    """
+
+    kind: Literal["duckdb", "spark"] = "duckdb"
+    remote: str | None = Field(default=None, pattern=r"^sc://.+")
+    master: str | None = Field(default=None, min_length=1)
     threads: int | None = Field(default=None, ge=1)
     memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if self.remote is not None and self.master is not None:
+            msg = "either remote or master, not both"
+            raise ValueError(msg)
+        if self.kind == "duckdb" and (self.remote or self.master) is not None:
+            msg = 'remote and master are places of Spark: set kind = "spark"'
+            raise ValueError(msg)
+        return self
 
 
 class Churn(_Section):
@@ -212,4 +230,6 @@ class Settings(_Section):
     def digest(self) -> str:
         """Return a digest of every setting that can change a result; where files lie and how many threads cannot."""
         text = self.model_dump_json(exclude={"root": True, "engine": True, "schedule": True, "source": {"path"}})
+        if self.engine.kind != "duckdb":
+            text += self.engine.kind
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,7 +1,10 @@
 """Fixtures that every test may use."""
 
+import gc
+import importlib
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +47,29 @@ def tables_of() -> Callable[[Source], dict[str, pa.Table]]:
             backend.disconnect()
 
     return read
+
+
+@pytest.fixture(scope="module")
+def spark_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return Ibis on a Spark of this machine, quick with few rows, or skip where there is none."""
+    pytest.importorskip("pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("no Java")
+    cluster = importlib.import_module("data.cluster")
+    # A handful of rows: no code that is worth compiling well, and a plan that is worth making once.
+    quick = {"shuffle.partitions": "2", "adaptive.enabled": "false", "codegen.wholeStage": "false"}
+    options = "".join(f" --conf spark.sql.{name}={value}" for name, value in quick.items())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SPARK_REMOTE", raising=False)
+        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
+        backend = cluster.connect(threads=2, memory_limit="1.5GB", scratch=tmp_path_factory.mktemp("spark"))
+    for name, value in quick.items():
+        # Another module may have started Java before, without them.
+        backend.session.conf.set(f"spark.sql.{name}", value)
+    yield backend
+    backend.session.stop()
+    gc.collect()  # here, where warnings of unclosed sockets are expected, and in no other test
 
 
 @pytest.fixture(scope="session")

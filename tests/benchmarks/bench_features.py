@@ -28,7 +28,7 @@ from measuring import Measured, measure, show, show_ratios, warn_if_busy
 from data.demo import TIMEZONE
 from data.engine import connect
 from features.clock import local_date
-from features.matrix import feature_matrix, plan, to_arrow
+from features.matrix import collect, feature_matrix, plan, to_arrow
 
 AS_OF = datetime(2018, 1, 1, 5)
 MONTHS = [datetime(2017, month, 1, 5) for month in range(2, 13)] + [AS_OF]
@@ -149,9 +149,9 @@ def _by_regulars(way: str, folder: Path, memory: str) -> Any:
     backend = connect(threads=2, memory_limit=memory, spill=folder / "spill")
     files = {name: folder / (f"{name}/*.parquet" if name == "transactions" else f"{name}.parquet") for name in TABLES}
     tables = {name: backend.read_parquet(path) for name, path in files.items()}
-    names = list(peers.NAMES) if way == "regulars" else None
-    as_ofs = MONTHS if way == "months" else [AS_OF]
-    return lambda: to_arrow(feature_matrix(tables, as_ofs, TIMEZONE, names))
+    if way == "regulars":
+        return lambda: to_arrow(feature_matrix(tables, [AS_OF], TIMEZONE, list(peers.NAMES)))
+    return lambda: collect(tables, MONTHS if way == "months" else [AS_OF], TIMEZONE)
 
 
 def _check_equal(folder: Path, way: str) -> None:

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[3]
 ELSEWHERE = {
     "root": Path("elsewhere"),
     "source.path": Path("raw"),
+    "engine.remote": "sc://spark.example:15002",
+    "engine.master": "spark://spark.example:7077",
     "engine.threads": 2,
     "engine.memory_limit": "2GB",
     "schedule.cron": "30 3 * * 1-5",
@@ -26,6 +28,7 @@ ELSEWHERE = {
 
 OTHERWISE: dict[str, object] = {
     "seed": 1,
+    "engine.kind": "spark",
     "company.name": "Another",
     "company.currency": "EUR",
     "company.currency_symbol": "€",
@@ -178,6 +181,12 @@ class TestMistakes:
             ("[company]\ntimezone = 'Mars/Olympus'", "company.timezone = 'Mars/Olympus'"),
             ("[company]\ntimezone = ''", "company.timezone = ''"),
             ("[company]\ncurrency = 'dollars'", "company.currency = 'dollars'"),
+            ("[engine]\nmaster = 'yarn'", "engine = {'master': 'yarn'}"),
+            (
+                "[engine]\nkind = 'spark'\nremote = 'sc://a'\nmaster = 'b'",
+                "engine = {'kind': 'spark', 'remote': 'sc://a', 'master': 'b'}",
+            ),
+            ("[engine]\nkind = 'spark'\nremote = 'http://a'", "engine.remote = 'http://a'"),
             ("[engine]\nthreads = 0", "engine.threads = 0"),
             ("[engine]\nmemory_limit = 'much'", "engine.memory_limit = 'much'"),
             ("[source]\nkind = 'csv'", "source.kind = 'csv'"),

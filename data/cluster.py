@@ -145,8 +145,11 @@ def connect(
         if remote is not None:
             session = SparkSession.builder.remote(remote).create()
         else:
-            with _interrupts_kept():
+            with _interrupts_kept(), _no_remote():
                 session = _driven(master, threads, memory_limit, scratch)
+        # The first word to a server, which is not asked before.
+        for name, value in _SESSION.items():
+            session.conf.set(name, value)
     except (PySparkException, ImportError) as error:
         # The address may hold a token, and errors quote it.
         kind = getattr(error, "getCondition", lambda: None)() or type(error).__name__
@@ -155,8 +158,6 @@ def connect(
             "Java 17 or newer on this machine, or a server or cluster that can be reached",
             "see docs/spark.md, and try the address of [engine] with pyspark alone",
         ) from None
-    for name, value in _SESSION.items():
-        session.conf.set(name, value)
     SparkBackend.register_options()
     backend: SparkBackend = SparkBackend().connect(session)
     return backend
@@ -248,6 +249,17 @@ def _interrupts_kept() -> Iterator[None]:
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _no_remote() -> Iterator[None]:
+    """Hide the server of the environment, which pyspark would prefer to, or refuse beside, a cluster that was named."""
+    remote = os.environ.pop("SPARK_REMOTE", None)
+    try:
+        yield
+    finally:
+        if remote is not None:
+            os.environ["SPARK_REMOTE"] = remote
 
 
 def _driven(master: str | None, threads: int | None, memory_limit: str | None, scratch: Path | None) -> SparkSession:

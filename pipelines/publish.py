@@ -5,7 +5,6 @@ from pathlib import Path
 import pandas as pd
 
 from data.lake import Snapshot
-from data.private import write_private
 from pipelines.catalogue import measure
 from pipelines.consent import for_contacts
 from pipelines.plots import draw_plots
@@ -13,7 +12,7 @@ from pipelines.report.catalogue import catalogue_page
 from pipelines.report.night import Night
 from pipelines.report.page import page
 from pipelines.report.workbook import write_workbook
-from pipelines.results import files_of, folder_of, open_night
+from pipelines.results import files_of, open_night
 from pipelines.run import Run, Versions, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
@@ -44,7 +43,7 @@ def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snap
 
 
 def write_report(settings: Settings, night: Night, tracker: Tracker | None = None) -> dict[str, Path]:
-    """Write the report and the workbook of a night; the same night gives the same bytes.
+    """Write the report, the workbook and the page of features of a night; the same night gives the same bytes.
 
     Parameters
     ----------
@@ -62,6 +61,7 @@ def write_report(settings: Settings, night: Night, tracker: Tracker | None = Non
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     drafts = {name: folder / file.name for name, file in files.items()}
     drafts["report"].write_text(page(night), encoding="utf-8")
+    drafts["features"].write_text(catalogue_page(measure(settings, night.run_key)), encoding="utf-8")
     # People work from this file, and pass it on.
     write_workbook(for_contacts(settings, night), drafts["actions"])
     if tracker is not None:
@@ -76,9 +76,6 @@ def write_report(settings: Settings, night: Night, tracker: Tracker | None = Non
 def report(settings: Settings, tracker: Tracker, run_key: str) -> None:
     """Write the files of a published night and copy it to MLflow."""
     night = open_night(settings, run_key)
-    # The report comes last: a night that has one is done.
-    content = catalogue_page(measure(settings, run_key)).encode("utf-8")
-    write_private(folder_of(settings, night) / "features.html", content)
     write_report(settings, night, tracker)
 
 

@@ -19,6 +19,9 @@ SHOWN = (
 )
 """Published tables that a night's report reads."""
 
+FILES = {"features": "features.html", "report": "report.html", "actions": "actions.xlsx"}
+"""What every night leaves for people."""
+
 
 def folder_of(settings: Settings, night: Night | Run | Snapshot) -> Path:
     """Return where the files of a night are: a folder named by date and key."""
@@ -29,7 +32,7 @@ def folder_of(settings: Settings, night: Night | Run | Snapshot) -> Path:
 def files_of(settings: Settings, night: Night | Run) -> dict[str, Path]:
     """Return the files of a night that every night has."""
     folder = folder_of(settings, night)
-    return {"report": folder / "report.html", "actions": folder / "actions.xlsx"}
+    return {name: folder / file for name, file in FILES.items()}
 
 
 def is_done(run: Run) -> bool:

@@ -4,6 +4,7 @@ Unknown keys are errors that name the nearest valid key, because a typo that is 
 """
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal, Self
@@ -72,6 +73,18 @@ class Engine(_Section):
     master: str | None = Field(default=None, min_length=1)
     threads: int | None = Field(default=None, ge=1)
     memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")
+
+    @field_validator("remote", mode="before")
+    @classmethod
+    def _holds_no_secret(cls, value: object) -> object:
+        # Whatever stands behind the host may be a token, so that no message repeats it.
+        if re.search("token|password|secret|key", str(value).partition(";")[2], re.IGNORECASE):
+            raise ConfigError(
+                "engine.remote with a token",
+                "the address of a Spark Connect server without one",
+                "put the address into the environment variable SPARK_REMOTE, and leave remote out",
+            )
+        return value
 
     @model_validator(mode="after")
     def _is_in_one_place(self) -> Self:

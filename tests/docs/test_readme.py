@@ -144,14 +144,16 @@ class TestCommands:
                 assert "regulars check" in told
                 decide(corner_shop)
             else:
-                assert "Corner Shop" in told
-                assert ("What sells together?" if command[1] == "check" else "Contacts") in told
+                assert all(words in told for words in SAYS.get(command[1], ("Corner Shop", "Contacts")))
         printed = run([sys.executable, "-c", "".join(blocks("python")) + VALUES_OF_THE_FEATURE], corner_shop)
         assert "expected_net_value_cents" in printed
         assert "candidate chosen" in printed
         assert "scores@0 · actions@0" in printed
         assert json.loads(printed.splitlines()[-1]) == {"c1": 1, "c2": 0}
 
+
+SAYS = {"check": ("Corner Shop", "What sells together?"), "features": ("gap_median_days", "9 features.")}
+"""What a command prints, where it is not the summary of a night."""
 
 VALUES_OF_THE_FEATURE = """
 import json

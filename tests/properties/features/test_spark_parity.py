@@ -6,7 +6,7 @@ side by side in one query, each with customers, orders, products and campaigns o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -17,8 +17,9 @@ import pyarrow as pa
 import pytest
 
 from features.battery.checks import CHECKS, Bench, differing
-from features.battery.engine import Engine
+from features.battery.engine import Engine, connect, load
 from features.battery.worlds import AS_OFS, SCHEMAS, TIMEZONE, Frames, random_world
+from features.labels import eligible, labels, purchase_gaps
 from features.matrix import collect, feature_matrix, to_frame
 from features.periods import KEYS
 from features.registry import FEATURES, Expression, Registry
@@ -256,3 +257,20 @@ def test_a_world_by_itself_and_a_feature_of_each_view_at_one_as_of_are_the_same_
     alone = alone.astype({"customer_id": "str", "as_of": "datetime64[us]"}).set_index(list(KEYS))
     together = found.world(len(found.recorder.worlds)).xs(AS_OFS[1], level="as_of", drop_level=False)
     assert differing(alone, together[alone.columns.tolist()]) == set()
+
+
+def test_labels_and_who_is_eligible_are_those_of_duckdb(spark_backend: Any) -> None:
+    """What models are taught, and the gaps that choose the horizon, are counts and cents: no digit may differ."""
+    world, past, duck = random_world(1), (AS_OFS[0], AS_OFS[1] - timedelta(days=30)), connect()
+    answers = []
+    for tables in (to_spark(spark_backend, world), load(duck, world)):
+        asked = [
+            labels(tables, past, TIMEZONE, 30, observed_until=AS_OFS[2], gap_days=3),
+            eligible(tables, past, TIMEZONE, 56),
+            purchase_gaps(tables, AS_OFS[2], TIMEZONE),
+        ]
+        answers.append([to_frame(one) for one in asked])
+    duck.disconnect()
+    for ours, theirs in zip(*answers, strict=True):
+        assert len(ours) > 10
+        pd.testing.assert_frame_equal(ours, theirs)

@@ -1,9 +1,11 @@
 """Spark as an engine: the rows of the lake as they are, the meaning of DuckDB, and Ctrl-C as before."""
 
+import os
 import signal
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ibis
@@ -16,6 +18,7 @@ from data.identity.masters import resolved as resolved_on_duckdb
 from data.lake import Lake
 
 cluster = pytest.importorskip("data.cluster")
+PySparkException = pytest.importorskip("pyspark.errors").PySparkException
 
 pytestmark = [
     pytest.mark.slow,
@@ -123,6 +126,32 @@ def test_a_function_answers_where_the_rows_are(spark_backend: Any) -> None:
 def test_ctrl_c_means_what_it_meant(spark_backend: Any) -> None:
     assert spark_backend.session is not None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_cluster_that_is_named_is_taken_whatever_server_the_environment_names(
+    spark_backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert spark_backend.session is not None
+    monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")
+    backend = cluster.connect(master="local[2]")
+    assert backend.session.sql("SELECT current_timezone()").first()[0] == "UTC"
+    assert os.environ["SPARK_REMOTE"] == "sc://127.0.0.1:1"
+
+
+def test_a_server_that_is_first_asked_for_its_settings_and_is_gone_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A session of Spark Connect is made without a word to its server; the client of it is not installed here."""
+
+    def gone(*_: object) -> None:
+        raise PySparkException("failed to connect to sc://127.0.0.1:1/;token=hidden")
+
+    absent = SimpleNamespace(conf=SimpleNamespace(set=gone))
+    builder = SimpleNamespace(remote=lambda _: SimpleNamespace(create=lambda: absent))
+    monkeypatch.setattr(cluster, "SparkSession", SimpleNamespace(builder=builder))
+    with pytest.raises(ConfigError, match="Spark does not answer") as caught:
+        cluster.connect(remote="sc://127.0.0.1:1/;token=hidden")
+    assert "hidden" not in str(caught.value)
 
 
 def test_a_server_that_does_not_answer_is_said_without_its_token(monkeypatch: pytest.MonkeyPatch) -> None:

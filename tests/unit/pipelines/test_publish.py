@@ -85,6 +85,7 @@ class TestReport:
     def test_the_same_night_gives_the_same_bytes_elsewhere(self, two_nights, tmp_path):
         run = two_nights.first
         settings = run.settings.model_copy(update={"root": tmp_path})
+        settings.lake_root.symlink_to(run.settings.lake_root.resolve())
         files = write_report(settings, open_night(run.settings, run.run_key))
         for name, path in files_of(run.settings, run).items():
             assert files[name].read_bytes() == path.read_bytes()
@@ -92,11 +93,12 @@ class TestReport:
     def test_what_a_killed_try_left_is_written_over(self, two_nights, tmp_path):
         run = two_nights.first
         settings = run.settings.model_copy(update={"root": tmp_path})
+        settings.lake_root.symlink_to(run.settings.lake_root.resolve())
         draft = files_of(settings, run)["report"].parent / "draft"
         draft.mkdir(parents=True)
         (draft / "report.html").write_text("half")
         files = write_report(settings, open_night(run.settings, run.run_key))
-        assert sorted(path.name for path in draft.parent.iterdir()) == ["actions.xlsx", "report.html"]
+        assert sorted(path.name for path in draft.parent.iterdir()) == ["actions.xlsx", "features.html", "report.html"]
         assert "</html>" in files["report"].read_text()
         assert openpyxl.load_workbook(files["actions"]).sheetnames
 
@@ -151,7 +153,7 @@ class TestMlflow:
             for folder in ("report", "tables", "models")
         }
         assert names == {
-            "report": {"report.html", "actions.xlsx"},
+            "report": {"report.html", "actions.xlsx", "features.html"},
             "tables": {"campaign_verdicts.json", "model_decisions.json"},
             "models": {"churn", "value"},
         }

@@ -199,6 +199,18 @@ class TestMistakes:
         assert f"found: {where} in {tmp_path / 'regulars.toml'}" in message
         assert message.endswith("do: correct that value")
 
+    @pytest.mark.parametrize("remote", ["sc://a:443/;token=hidden", "sc://a/;x=1;X-Api-Key=hidden", "a;Token=hidden"])
+    def test_a_token_is_refused_and_not_repeated(self, tmp_path, remote):
+        message = refusal(tmp_path, f"[engine]\nkind = 'spark'\nmaster = 'b'\nremote = '{remote}'")
+        assert "SPARK_REMOTE" in message
+        assert "hidden" not in message
+
+    def test_an_address_of_a_server_may_say_how_to_speak_to_it(self, tmp_path):
+        remote = "sc://turkey.example:443/;use_ssl=true;user_id=night"
+        text = f"[engine]\nkind = 'spark'\nremote = '{remote}'"
+        (tmp_path / "regulars.toml").write_text(text, encoding="utf-8")
+        assert Settings.read(tmp_path / "regulars.toml").engine.remote == remote
+
     @pytest.mark.parametrize("text", ["[source]\nkind = 'parquet'", "[source]\npath = 'raw'"])
     def test_a_source_that_is_only_half_said_never_runs_the_demo(self, tmp_path, text):
         assert "kind 'parquet' needs a path and kind 'demo' takes none" in refusal(tmp_path, text)

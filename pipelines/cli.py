@@ -26,6 +26,7 @@ from pipelines.commands.features import features
 from pipelines.commands.init import init
 from pipelines.commands.options import DEFAULT, AsOf, Config, Root, console
 from pipelines.commands.privacy import access, erase
+from pipelines.commands.rollback import rollback
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,6 +87,7 @@ app.command()(init)
 app.command()(check)
 app.command()(features)
 app.command()(explain)
+app.command()(rollback)
 app.command()(erase)
 app.command()(access)
 app.add_typer(quarantine.app, name="quarantine")

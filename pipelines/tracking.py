@@ -128,6 +128,11 @@ class Tracker:
         """Point the alias ``champion`` at a version; doing it twice changes nothing."""
         self.client.set_registered_model_alias(model, CHAMPION, str(version))
 
+    def say(self, model: str, version: int, tags: Mapping[str, str]) -> None:
+        """Write tags beside a version, for people who look at the registry."""
+        for key, value in tags.items():
+            self.client.set_model_version_tag(model, str(version), key, value)
+
     def champion(self, model: str) -> int | None:
         """Return the version that the alias ``champion`` points at, or ``None`` where there is none."""
         try:

@@ -80,7 +80,8 @@ def collect(
         return _sorted(_matrix(chosen, History.at(tables, as_ofs, timezone), registry))
     with keeping(backend) as keep:
         numbered = Numbered.of(tables, keep)
-        history = replace(History.at(numbered.tables, as_ofs, timezone), keep=keep)
+        history = History.at(numbered.tables, as_ofs, timezone)
+        history = replace(history, keep=keep, told=tables["transactions"], numbered=numbered.numbered)
         dates = keep(history.periods.dates)
 
         def at_one(now: ibis.Table) -> ibis.Table:

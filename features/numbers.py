@@ -1,7 +1,7 @@
 """Numbers for ids: where the same rows are grouped again and again, comparing texts is most of the work."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import ibis
@@ -20,10 +20,13 @@ class Numbered:
         Accepted tables by name. Rows of customers without an order line are left out, for nothing is said of them.
     customers
         What number each customer has: customer_id, number.
+    products
+        What number each product of the list has: product_id, number; None without a list.
     """
 
     tables: Mapping[str, ibis.Table]
     customers: ibis.Table
+    products: ibis.Table | None
 
     @classmethod
     def of(cls, tables: Mapping[str, ibis.Table], keep: Callable[[ibis.Table], ibis.Table]) -> Self:
@@ -41,12 +44,20 @@ class Numbered:
             name: _replaced(table, "customer_id", customers) if "customer_id" in table.columns else table
             for name, table in tables.items()
         }
-        if "products" in numbered:
-            products = keep(_numbers(numbered["products"], "product_id"))
-            numbered["products"] = _replaced(numbered["products"], "product_id", products)
-            # A line of a product that no list knows is a line.
-            numbered["transactions"] = _replaced(numbered["transactions"], "product_id", products, how="left")
-        return cls(numbered, customers)
+        if "products" not in tables:
+            return cls(numbered, customers, None)
+        products = keep(_numbers(tables["products"], "product_id"))
+        numbered["products"] = _replaced(tables["products"], "product_id", products)
+        made = cls(numbered, customers, products)
+        return replace(made, tables=numbered | {"transactions": made.numbered(tables["transactions"])})
+
+    def numbered(self, rows: ibis.Table) -> ibis.Table:
+        """Put the numbers in the place of the ids of order lines, or of what was made of them."""
+        rows = _replaced(rows, "customer_id", self.customers)
+        if self.products is None or "product_id" not in rows.columns:
+            return rows
+        # A line of a product that no list knows is a line.
+        return _replaced(rows, "product_id", self.products, how="left")
 
     def named(self, rows: ibis.Table) -> ibis.Table:
         """Give the rows of a result their customers' ids back."""

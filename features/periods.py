@@ -152,7 +152,7 @@ def gathered(periods: Periods, parts: ibis.Table, thing: str, **measures: Expres
     **measures
         As of ``things``.
     """
-    if len(periods.instants) == 1 and periods.now is None:
+    if len(periods.instants) == 1:
         return periods.known(parts)
     rows = periods.repeated(parts)
     return periods.dated(rows.group_by("customer_id", "position", thing).aggregate(**measures))

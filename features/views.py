@@ -48,6 +48,10 @@ class History:
         Local calendar days beyond which nobody looks now, so that a view may leave older rows out; None for none.
     keep
         Takes what is the same at every ``as_of`` and gives it back, worked out where that is worth while.
+    told
+        Order lines with the ids that they were told with, where those of ``tables`` have numbers; None elsewhere.
+    numbered
+        Puts these numbers in the place of the ids of what was made of ``told``.
     """
 
     tables: Mapping[str, ibis.Table]
@@ -55,6 +59,8 @@ class History:
     periods: Periods
     lookback: int | None = None
     keep: Callable[[ibis.Table], ibis.Table] = _as_it_is
+    told: ibis.Table | None = None
+    numbered: Callable[[ibis.Table], ibis.Table] = _as_it_is
 
     @classmethod
     def at(cls, tables: Mapping[str, ibis.Table], as_ofs: Sequence[datetime], timezone: str) -> Self:
@@ -122,22 +128,17 @@ class History:
     @cached_property
     def lines(self) -> ibis.Table:
         """Lines of known customers with their local day and the instant from which they may be used."""
-        lines = self.table("transactions")
-        lines = lines.filter(lines.customer_id.notnull(), lines.event_time.notnull(), lines.known_at.notnull())
-        return lines.mutate(
-            local_on=lines.local_time.date(),
-            ready_at=ibis.greatest(lines.event_time, lines.known_at),
-            gone_at=gone_at(lines),
-            is_sold=(lines.quantity > 0).fill_null(False),
-            is_returned=(lines.quantity < 0).fill_null(False),
-            discount_cents=lines.discount_cents.fill_null(0),
-            coupon_cents=lines.coupon_cents.fill_null(0),
-        )
+        return _dated_lines(self.table("transactions"))
+
+    @cached_property
+    def _told_lines(self) -> ibis.Table:
+        # To find the number of each line is more work than to group by its ids: what is made of lines gets numbers.
+        return self.lines if self.told is None else _dated_lines(self.told)
 
     @cached_property
     def parts(self) -> ibis.Table:
         """Parts of orders: what of one order and local day may be used at the same ``as_of``."""
-        lines = self.periods.spanned(self.lines)
+        lines = self.periods.spanned(self._told_lines)
         paid_cents = lines.amount_cents + lines.discount_cents + lines.coupon_cents
         parts = lines.group_by("customer_id", "order_id", "local_on", *SPAN).aggregate(
             ordered_at=lines.local_time.min(),
@@ -151,20 +152,21 @@ class History:
             discount_cents=lines.discount_cents.sum(where=lines.is_sold),
             coupon_cents=lines.coupon_cents.sum(),
         )
-        return self.keep(parts)
+        return self.keep(self.numbered(parts))
 
     @cached_property
     def goods(self) -> ibis.Table:
         """Lines sold within 364 days of some ``as_of``: customer_id, product_id, store_id, local_on, since, until."""
-        lines = self.lines
+        lines = self._told_lines
         columns = ("customer_id", "product_id", "store_id", "local_on")
         lines = lines.filter(lines.is_sold).select(*columns, "ready_at", "gone_at")
-        return self.keep(self.periods.spanned(lines, GOODS_LOOKBACK_DAYS).select(*columns, *SPAN))
+        lines = self.periods.spanned(lines, GOODS_LOOKBACK_DAYS).select(*columns, *SPAN)
+        return self.keep(self.numbered(lines))
 
     @cached_property
     def population(self) -> ibis.Table:
         """Customers with at least one known line: customer_id, as_of."""
-        return self.known(self.parts.select("customer_id", *SPAN).distinct()).select(*KEYS).distinct()
+        return self.known(self.keep(self.parts.select("customer_id", *SPAN).distinct())).select(*KEYS).distinct()
 
 
 @view(sources=["transactions"])
@@ -180,7 +182,7 @@ def orders(history: History) -> ibis.Table:
         "local_on": _.local_on.min(),
         "ordered_at": _.ordered_at.min(),
         "store_id": _.store_id.min(),
-        "channel": _.channel.min(),
+        "channel": _.channel.min().strip().lower(),
         "n_sold": _.n_sold.sum(),
         "n_returned": _.n_returned.sum(),
         "spend_cents": _.spend_cents.sum(),
@@ -191,7 +193,7 @@ def orders(history: History) -> ibis.Table:
     }
     whole = history.keep(whole_things(history.parts, "order_id", **measures))
     rows = combined(history.periods, whole, history.parts, "order_id", history.lookback, **measures)
-    rows = rows.mutate(channel=rows.channel.strip().lower(), is_purchase=rows.n_sold > 0, age_days=local_age(rows))
+    rows = rows.mutate(is_purchase=rows.n_sold > 0, age_days=local_age(rows))
     return rows.drop("local_on", "as_of_on")
 
 
@@ -269,6 +271,19 @@ def contacts(history: History) -> ibis.Table:
         "campaign_id",
         age_days=elapsed_days(rows, rows.contacted_at),
         is_running=(rows.last_on >= rows.as_of_on).fill_null(False),
+    )
+
+
+def _dated_lines(lines: ibis.Table) -> ibis.Table:
+    lines = lines.filter(lines.customer_id.notnull(), lines.event_time.notnull(), lines.known_at.notnull())
+    return lines.mutate(
+        local_on=lines.local_time.date(),
+        ready_at=ibis.greatest(lines.event_time, lines.known_at),
+        gone_at=gone_at(lines),
+        is_sold=(lines.quantity > 0).fill_null(False),
+        is_returned=(lines.quantity < 0).fill_null(False),
+        discount_cents=lines.discount_cents.fill_null(0),
+        coupon_cents=lines.coupon_cents.fill_null(0),
     )
 
 

@@ -3,19 +3,23 @@
     .venv/bin/python tests/benchmarks/bench_features.py
     .venv/bin/python tests/benchmarks/bench_features.py --scale 1 3 10 30 100
 
-Every way runs in a process of its own with two threads. The twelve features of ``feature_peers`` must be equal in all
-ways; then every registered feature is computed at one ``as_of`` and at twelve monthly ones. Times are of computing
+Every way runs in a process of its own with two threads. The features of ``feature_peers`` must be equal in all ways;
+then every registered feature is computed at one ``as_of`` and at twelve monthly ones. Times are of computing
 alone: from the Parquet files, but for pandas, which has its lines in memory already. CPU seconds suffer less than
-seconds from what else the machine does. ``--scale`` takes millions of lines and fits how time grows with them.
+seconds from what else the machine does. ``--scale`` takes millions of lines and fits how time grows with them; it says
+first what room on disk it needs, and each size is written, measured and deleted before the next.
 """
 
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +32,14 @@ from measuring import Measured, measure, show, show_ratios, warn_if_busy
 from data.demo import TIMEZONE
 from data.engine import connect
 from features.clock import local_date
-from features.matrix import collect, feature_matrix, plan, to_arrow
+from features.matrix import collect, plan
 
 AS_OF = datetime(2018, 1, 1, 5)
 MONTHS = [datetime(2017, month, 1, 5) for month in range(2, 13)] + [AS_OF]
+LINE_BYTES, SPILL_BYTES = 9, 200
+"""Disk that a line takes: as Parquet, and at most of the spill while features are computed."""
 TABLES = ("transactions", "products", "campaigns", "contacts")
-PEERS = {
-    "sql": peers.in_sql,
-    "polars": peers.in_polars,
-    "shared_pandas": peers.in_shared_pandas,
-    "pandas": peers.in_pandas,
-}
+PEERS = peers.WAYS
 WORDS = {
     "regulars": "regulars",
     "sql": "DuckDB SQL by hand",
@@ -66,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = given.folder or Path(scratch)
         if given.scale:
-            _grow(root, given.scale, given.memory)
+            _grow(root, given.scale, given.memory, is_kept=given.folder is not None)
         else:
             _compare(_world(root, given.lines), given.memory)
 
@@ -74,7 +75,9 @@ def main() -> None:
 def _world(root: Path, millions: float) -> Path:
     folder = root / f"{millions:g}M"
     if not folder.exists():
-        write_lines(folder, round(millions * 1_000_000 / LINES_PER_CUSTOMER))
+        # In a process of its own, that its memory is given back.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            pool.submit(write_lines, folder, round(millions * 1_000_000 / LINES_PER_CUSTOMER)).result()
     return folder
 
 
@@ -91,7 +94,7 @@ def _row(way: str, ran: Measured, told: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _compare(folder: Path, memory: str) -> None:
-    ways = [way for way in WORDS if way != "polars" or peers.pl is not None]
+    ways = [way for way in WORDS if way != "polars" or way in PEERS]
     results = {way: _measured(way, folder, memory) for way in ways}
     by_hand = [way for way in ways if way in PEERS]
     for way in by_hand:
@@ -121,8 +124,18 @@ def _show_plan() -> None:
     show("The plan: one aggregate per view", columns, rows)
 
 
-def _grow(root: Path, scale: list[float], memory: str) -> None:
-    results = {millions: _measured("all", _world(root, millions), memory) for millions in scale}
+def _grow(root: Path, scale: list[float], memory: str, *, is_kept: bool) -> None:
+    need = max(scale) * 1_000_000 * (LINE_BYTES + SPILL_BYTES)
+    free = shutil.disk_usage(root).free
+    print(f"{root}: at most {need / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", flush=True)
+    if need > free:
+        sys.exit("not enough room: give another TMPDIR or --folder")
+    results = {}
+    for millions in scale:
+        folder = _world(root, millions)
+        results[millions] = _measured("all", folder, memory)
+        if not is_kept:
+            shutil.rmtree(folder)
     columns = ("lines", "features", "rows", "time", "CPU time", "peak memory")
     rows = [(f"{millions:g} million", *_row("all", *result)[1:]) for millions, result in results.items()]
     show("Every feature at one as_of", columns, rows)
@@ -150,23 +163,15 @@ def _by_regulars(way: str, folder: Path, memory: str) -> Any:
     files = {name: folder / (f"{name}/*.parquet" if name == "transactions" else f"{name}.parquet") for name in TABLES}
     tables = {name: backend.read_parquet(path) for name, path in files.items()}
     if way == "regulars":
-        return lambda: to_arrow(feature_matrix(tables, [AS_OF], TIMEZONE, list(peers.NAMES)))
+        return lambda: collect(tables, [AS_OF], TIMEZONE, list(peers.NAMES))
     return lambda: collect(tables, MONTHS if way == "months" else [AS_OF], TIMEZONE)
 
 
 def _check_equal(folder: Path, way: str) -> None:
     """Stop where a way has other customers or other numbers."""
-    mine, theirs = (
-        pd.read_parquet(folder / f"{name}.result").set_index("customer_id").sort_index() for name in ("regulars", way)
-    )
-    if not mine.index.equals(theirs.index):
-        sys.exit(f"{way} has {len(theirs)} customers, regulars {len(mine)}")
-    for name in peers.NAMES:
-        left, right = mine[name].astype("float64").fillna(-1), theirs[name].astype("float64")
-        # Only regulars counts no category where there is no line; the others leave that open.
-        right = right.fillna(0 if name == "n_categories_84d" else -1)
-        if not np.allclose(left, right, rtol=1e-9, atol=1e-9):
-            sys.exit(f"{way} has another {name} for {(~np.isclose(left, right, rtol=1e-9, atol=1e-9)).sum()} customers")
+    found = peers.unlike(*(pd.read_parquet(folder / f"{name}.result") for name in ("regulars", way)))
+    if found:
+        sys.exit(f"{way} has others than regulars: {'; '.join(found)}")
 
 
 if __name__ == "__main__":

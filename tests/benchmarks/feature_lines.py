@@ -57,6 +57,7 @@ def write_lines(folder: Path, n_customers: int) -> None:
     """Write transactions (one file a month), products, campaigns and contacts of so many customers as Parquet."""
     (folder / "transactions").mkdir(parents=True)
     connection = duckdb.connect(config={"temp_directory": str(folder / "spill"), "memory_limit": "3GB"})
+    connection.execute("SET enable_progress_bar = false")
     raw = raw_tables()
     for name in ("products", "campaigns"):
         pq.write_table(raw[name], folder / f"{name}.parquet")

@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from models import churn
+from models.churn_parts import logistic
 from models.folds import customer_folds
 
 Predict = Callable[[pd.DataFrame, np.ndarray, np.ndarray], np.ndarray]
@@ -17,7 +17,7 @@ NAMES = ["a", "b", "c"]
 
 def out_of_fold(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Predict as the model does: all that is fitted is fitted on the rows to learn from."""
-    model = clone(churn.logistic()).fit(frame.iloc[train][NAMES], frame.iloc[train]["y"])
+    model = clone(logistic(range(len(NAMES)))).fit(frame.iloc[train][NAMES], frame.iloc[train]["y"])
     return model.predict_proba(frame.iloc[test][NAMES])[:, 1]
 
 

@@ -183,7 +183,8 @@ def _doubts_of_history(churn: ChurnFacts, lines: LineFacts) -> list[_Doubt]:
     if churn.horizon_days is None:
         return [_Doubt("no", churn.problem or "there is no horizon", _MORE)]
     if churn.n_training_dates < LEAST_DATES:
-        needed = churn.eligible_days + (LEAST_DATES + 1) * churn.horizon_days
+        # Dates count back from a Monday, which may be six days ago.
+        needed = churn.eligible_days + (LEAST_DATES + 1) * churn.horizon_days + 6
         reason = f"{lines.n_days:,} days of history, where a horizon of {churn.horizon_days} days needs {needed:,}"
         return [_Doubt("no", reason, f"{_MORE} Or set a shorter churn.horizon_days.")]
     if churn.is_capped and not churn.is_set:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import ibis
 import pandas as pd
@@ -13,11 +13,11 @@ from data.errors import UserError
 from features.clock import shift
 from features.extracts import first_event, sales_by_month
 from features.labels import eligible, labels, purchase_gaps
-from features.matrix import collect
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
 from pipelines.frames import INSTANT, to_table, with_as_of
-from pipelines.run import Run, Versions
+from pipelines.kept import MADE_FROM, common_to_all, matrix, origins, sources
+from pipelines.run import Run, Versions, local_midnight
 
 TABLES = ("observations", "training_observations", "horizons", "purchase_gaps", "base_rates", "sales_by_month")
 LABELS = ("has_churned", "spend_cents")
@@ -40,7 +40,10 @@ class Dates:
 
 
 def cut_dates(run: Run, horizon_days: int, first_at: datetime) -> Dates:
-    """Return the dates at which the past is observed, one horizon apart, back from ``as_of``.
+    """Return the dates at which the past is observed, one horizon apart, back from the Monday before ``as_of``.
+
+    That is the latest local midnight at or before ``as_of`` that begins a Monday, so the dates stay where they are for
+    a week, and a night need not make their features again.
 
     Raises
     ------
@@ -49,12 +52,14 @@ def cut_dates(run: Run, horizon_days: int, first_at: datetime) -> Dates:
     """
     churn, timezone = run.settings.churn, run.settings.company.timezone
     earliest = shift(first_at, churn.eligible_days, timezone)
-    dates = [shift(run.as_of, -horizon_days * step, timezone) for step in range(1, churn.n_training_dates + 2)]
+    n_days = run.as_of_on.weekday()
+    monday = local_midnight(run.as_of_on - timedelta(days=n_days), timezone)
+    dates = [shift(monday, -horizon_days * step, timezone) for step in range(1, churn.n_training_dates + 2)]
     dates = [date for date in dates if date >= earliest]
     if len(dates) < 3:
         raise UserError(
             f"history from {first_at:%Y-%m-%d} to {run.as_of:%Y-%m-%d}",
-            f"at least {churn.eligible_days + 3 * horizon_days} days for a horizon of {horizon_days}",
+            f"at least {churn.eligible_days + 3 * horizon_days + n_days} days for a horizon of {horizon_days}",
             "wait, load older orders, or set churn.horizon_days",
         )
     return Dates(tuple(reversed(dates[1:])), dates[0])
@@ -73,9 +78,11 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
     horizon_days = run.settings.churn.horizon_days or choice.horizon_days
     dates = cut_dates(run, horizon_days, first_at)
     past = [*dates.training, dates.judging]
-    observed = collect(tables, [*past, run.as_of], timezone)
+    read = sources(tables)
     who = eligible(tables, [*past, run.as_of], timezone, run.settings.churn.eligible_days)
-    observed = _side_by_side(observed, _by_date(who))
+    made_from = origins(read, past, timezone, common_to_all(run, read))
+    who = _by_date(who.left_join(made_from, KEYS).drop(f"{key}_right" for key in KEYS))
+    observed = _side_by_side(matrix(run, read, past, who), who)
     truth = _by_date(labels(tables, past, timezone, horizon_days, observed_until=run.as_of)).select([*KEYS, *LABELS])
     is_past = pc.less(observed["as_of"], pa.scalar(run.as_of, INSTANT))
     training = _side_by_side(observed.filter(is_past), truth)
@@ -84,7 +91,7 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
         columns={"as_of": "observed_at", "n_customers": "n_eligible"}
     )
     return {
-        "observations": observed.filter(pc.invert(is_past)),
+        "observations": observed.filter(pc.invert(is_past)).drop_columns(MADE_FROM),
         "training_observations": training,
         "horizons": to_table(_horizon_frame(run, choice, horizon_days, dates), run.as_of),
         "purchase_gaps": to_table(choice.returned_by_week, run.as_of),

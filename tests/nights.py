@@ -31,14 +31,15 @@ from pipelines.tracking import Tracker
 ROOT = Path(__file__).parents[1]
 LAST_DAY = date(2024, 12, 31)
 """The local day at whose midnight knowledge ends: a world of 365 days in a leap year."""
-NEXT_DAY = date(2025, 1, 1)
+NEXT_DAY = date(2025, 1, 13)
+"""Another week: within one the training dates, and so the candidates, are the same."""
 
 __all__ = ["Tracker", "plan"]
 
 RESULTS = ("observations", "scores", "rules", "offers", "actions", "campaign_verdicts")
 STAGES = (
     *("validate", "identify", "features", "train", "gate", "score"),
-    *("baskets", "campaigns", "decide", "publish", "report"),
+    *("portfolio", "baskets", "campaigns", "decide", "publish", "report"),
 )
 
 

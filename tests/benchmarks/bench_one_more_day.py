@@ -3,7 +3,8 @@
     .venv/bin/python tests/benchmarks/bench_one_more_day.py --lines 10
 
 Both validate, identify, and compute every feature at the training dates and at tonight's ``as_of``; their observations
-must be the same to the byte. Each way runs in a process of its own with two threads.
+must be the same to the byte. Then comes the night of the next Monday, on which the training dates move on. Each night
+runs in a process of its own with two threads.
 """
 
 import argparse
@@ -27,10 +28,15 @@ from pipelines.identify import identify
 from pipelines.ingest import ingest
 from pipelines.observe import observe
 from pipelines.run import Run
-from pipelines.settings import Company, Engine, Settings
+from pipelines.settings import Churn, Company, Engine, Settings
 
-YESTERDAY, TONIGHT = datetime(2017, 12, 31, 5), datetime(2018, 1, 1, 5)
-WAYS = {"before": "the night before, from all lines", "day": "one more day", "whole": "all lines at once"}
+YESTERDAY, TONIGHT, MONDAY = datetime(2017, 12, 28, 5), datetime(2017, 12, 29, 5), datetime(2018, 1, 1, 5)
+WAYS = {
+    "before": ("the night before, from all lines", YESTERDAY),
+    "day": ("one more day", TONIGHT),
+    "whole": ("all lines at once", TONIGHT),
+    "monday": ("the first night of a week", MONDAY),
+}
 STAGES = ("validate", "identify", "features")
 
 _MAPPING = """
@@ -56,12 +62,13 @@ def main() -> None:
     """Run the nights, each in a process of its own, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=float, default=10, help="millions of lines")
+    parser.add_argument("--dates", type=int, default=12, help="past dates, four weeks apart")
     parser.add_argument("--memory", default="2.2GB", help="memory that DuckDB may use before it spills")
     parser.add_argument("--folder", type=Path, help="take the lines of bench_features.py that were kept here")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        print(json.dumps(_night(given.folder, given.way, given.memory)))
+        print(json.dumps(_night(given.folder, given.way, given.memory, given.dates)))
         return
     warn_if_busy()
     with tempfile.TemporaryDirectory() as name:
@@ -75,10 +82,11 @@ def main() -> None:
             ("before", datetime(1, 1, 1), YESTERDAY),
             ("day", YESTERDAY, TONIGHT),
             ("whole", TONIGHT, TONIGHT),
+            ("monday", TONIGHT, MONDAY),
         ):
             if since < until:
                 _deliver(world, scratch / "files" / f"{way}.parquet", since, until)
-            results[way] = _measured(way, scratch, given.memory)
+            results[way] = _measured(way, scratch, given.memory, given.dates)
     _tell(results)
 
 
@@ -87,21 +95,23 @@ def _deliver(world: Path, path: Path, since: datetime, until: datetime) -> None:
         it.execute(_DAY.format(world=world, since=since, until=until, path=path))
 
 
-def _measured(way: str, folder: Path, memory: str) -> tuple[Measured, dict[str, Any]]:
+def _measured(way: str, folder: Path, memory: str, n_dates: int) -> tuple[Measured, dict[str, Any]]:
     command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--memory", memory]
+    command += ["--dates", str(n_dates)]
     ran = measure(command, env=os.environ | {"PYTHONWARNINGS": "ignore"})
     return ran, json.loads(ran.output.splitlines()[-1])
 
 
-def _night(folder: Path, way: str, memory: str) -> dict[str, Any]:
+def _night(folder: Path, way: str, memory: str, n_dates: int) -> dict[str, Any]:
     """Run the stages up to the features and publish; return the CPU seconds of each, and digests of what was made."""
     source = FilesSource(Sources.model_validate(tomllib.loads(_MAPPING)), folder / "files")
     settings = Settings(
         root=folder / ("whole" if way == "whole" else "nights"),
         company=Company(timezone=TIMEZONE, currency="USD"),
         engine=Engine(threads=2, memory_limit=memory),
+        churn=Churn(horizon_days=28, n_training_dates=n_dates - 1),
     )
-    run = Run(settings, YESTERDAY if way == "before" else TONIGHT, digest(source))
+    run = Run(settings, WAYS[way][1], digest(source))
     marks = [time.process_time()]
     versions = ingest(run, source)
     for stage in (identify, observe):
@@ -122,11 +132,12 @@ def _tell(results: dict[str, tuple[Measured, dict[str, Any]]]) -> None:
     if day["made"] != whole["made"]:
         sys.exit("One more day made other observations than all lines at once.")
     rows = [
-        (WAYS[way], *(f"{told['seconds'][stage]:.1f} s" for stage in STAGES), f"{ran.peak_mib:,.0f} MiB")
+        (WAYS[way][0], *(f"{told['seconds'][stage]:.1f} s" for stage in STAGES), f"{ran.peak_mib:,.0f} MiB")
         for way, (ran, told) in results.items()
     ]
     show("CPU seconds of a night, equal observations", ("way", *STAGES, "peak memory"), rows)
     ratios = {f"{stage}_day_per_whole_cpu": day["seconds"][stage] / whole["seconds"][stage] for stage in STAGES}
+    ratios["features_monday_per_whole_cpu"] = results["monday"][1]["seconds"]["features"] / whole["seconds"]["features"]
     ratios["day_per_whole_cpu"] = sum(day["seconds"].values()) / sum(whole["seconds"].values())
     show_ratios(ratios)
 

@@ -126,7 +126,7 @@ def test_too_short_a_history_names_the_days_that_are_needed():
     for question in ("churn", "value"):
         found = answer(facts, question)
         assert found.word == "no"
-        assert "100 days of history, where a horizon of 28 days needs 140" in found.why
+        assert "100 days of history, where a horizon of 28 days needs 146" in found.why
         assert "older orders" in found.missing[0]
     assert answer(facts, "offers").word == "no"
     assert answer(facts, "rules").word == "yes", "baskets need no horizon"

@@ -176,11 +176,23 @@ def total_bias_share(y: FloatArray, p: FloatArray, weights: FloatArray) -> Float
     return _ratio(weights @ p, weights @ y) - 1
 
 
+def amount_deviance(y: FloatArray, p: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the mean Tweedie deviance of power 1.5 of an amount, but for what depends on the truth alone.
+
+    It is least for the mean, as the squared error is, yet counts errors relative to what was expected, so that a few
+    very large customers do not decide alone. Truths may be negative; an expectation counts as no less than a twentieth
+    of the mean truth.
+    """
+    expected = np.sqrt(np.maximum(p, max(float(np.mean(y)), _SMALLEST) / 20))
+    return _mean(weights, 2 * y / expected + 2 * expected)
+
+
 AMOUNT_METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("root_squared_error", root_squared_error, is_higher_better=False),
         Metric("absolute_error", absolute_error, is_higher_better=False),
+        Metric("amount_deviance", amount_deviance, is_higher_better=False),
         Metric("total_bias_share", total_bias_share, is_higher_better=None),
     )
 }

@@ -89,6 +89,11 @@ def test_perfect_separation_does_not_diverge():
 def test_amounts():
     y, p, once = np.array([1.0, 3.0]), np.array([2.0, 1.0]), np.ones((1, 2))
     found = {name: metric.function(y, p, once)[0] for name, metric in AMOUNT_METRICS.items()}
-    assert found == pytest.approx(
-        {"root_squared_error": np.sqrt(2.5), "absolute_error": 1.5, "total_bias_share": -0.25}
-    )
+    by_hand = {"root_squared_error": np.sqrt(2.5), "absolute_error": 1.5, "total_bias_share": -0.25}
+    assert found == pytest.approx(by_hand | {"amount_deviance": (3 * np.sqrt(2) + 8) / 2})
+
+
+def test_amount_deviance_is_least_at_the_mean_of_signed_amounts():
+    y, once = np.array([-50.0, 0.0, 100.0, 350.0]), np.ones((1, 4))
+    said = {p: AMOUNT_METRICS["amount_deviance"].function(y, np.full(4, p), once)[0] for p in (80.0, 100.0, 120.0)}
+    assert min(said, key=said.get) == y.mean()

@@ -53,7 +53,9 @@ class Band:
     shift_sd: float
     n_dates: int
 
-    def around(self, log_odds: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    def around(
+        self, log_odds: FloatArray, level: float, moved: FloatArray | None = None, shift_sd: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Return low and high end of the band, as log-odds, for customers scored so at a new date.
 
         Parameters
@@ -63,6 +65,10 @@ class Band:
         level
             Nominal coverage. The shift between so few dates gets Student's t with two degrees of freedom less than
             dates (Higgins, Thompson and Spiegelhalter 2009), the sampling error of the curve the normal quantile.
+        moved
+            What the season adds to each, in log-odds; the band moves with it.
+        shift_sd
+            In place of the shift between dates: what the season leaves of it.
 
         Returns
         -------
@@ -74,9 +80,11 @@ class Band:
         curve = powers @ self.coefficients + (z - np.clip(z, *self.ends)) * self.scale
         variance = _NOISE_COUNTS * np.einsum("ij,jk,ik->i", powers, self.covariance, powers)
         sampling = stats.norm.ppf((1 + level) / 2) ** 2 * variance
-        shift = stats.t.ppf((1 + level) / 2, max(1, self.n_dates - 2)) ** 2 * self.shift_sd**2 * (1 + 1 / self.n_dates)
+        spread = self.shift_sd if shift_sd is None else shift_sd
+        shift = stats.t.ppf((1 + level) / 2, max(1, self.n_dates - 2)) ** 2 * spread**2 * (1 + 1 / self.n_dates)
         half = np.sqrt(sampling + shift)
-        return np.minimum(curve - half, log_odds), np.maximum(curve + half, log_odds)
+        by = 0.0 if moved is None else moved
+        return np.minimum(curve - half, log_odds) + by, np.maximum(curve + half, log_odds) + by
 
     def facts(self) -> dict[str, Any]:
         """Return plain values that JSON can hold."""
@@ -171,18 +179,38 @@ def shift_between_dates(y: npt.ArrayLike, p: npt.ArrayLike, dates: npt.ArrayLike
         Standard deviation on the scale of the log-odds; 0 with one date or where chance explains it all (DerSimonian
         and Laird 1986).
     """
-    truth, fitted = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
-    _, codes = np.unique(np.asarray(dates), return_inverse=True)
-    shifts, precisions = [], []
-    for code in range(int(codes.max()) + 1):
-        rows = codes == code
-        found = float(calibration_intercept(truth[rows], fitted[rows], np.ones((1, int(rows.sum()))))[0])
-        if not np.isnan(found):
-            shifts.append(found)
-            precisions.append(float((fitted[rows] * (1 - fitted[rows])).sum()))
-    shift, weight = np.array(shifts), np.array(precisions)
+    _, shift, weight = date_shifts(y, p, dates)
     if len(shift) < 2:
         return 0.0
     total = weight.sum()
     heterogeneity = (weight * (shift - (weight * shift).sum() / total) ** 2).sum() - (len(shift) - 1)
     return float(np.sqrt(max(0.0, heterogeneity / (total - (weight**2).sum() / total))))
+
+
+def date_shifts(
+    y: npt.ArrayLike, p: npt.ArrayLike, dates: npt.ArrayLike
+) -> tuple[npt.NDArray[Any], FloatArray, FloatArray]:
+    """Return how far each date strays from what was said of it.
+
+    Parameters
+    ----------
+    y, p
+        Labels and calibrated probabilities.
+    dates
+        The ``as_of`` of each row.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        The dates in order, the shift of the log-odds at each, and the precision of each shift; a date at which all
+        left or all stayed says nothing and is not among them.
+    """
+    truth, fitted = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    days, codes = np.unique(np.asarray(dates), return_inverse=True)
+    shifts, precisions = np.full(len(days), np.nan), np.zeros(len(days))
+    for code in range(len(days)):
+        rows = codes == code
+        shifts[code] = float(calibration_intercept(truth[rows], fitted[rows], np.ones((1, int(rows.sum()))))[0])
+        precisions[code] = float((fitted[rows] * (1 - fitted[rows])).sum())
+    known = ~np.isnan(shifts)
+    return days[known], shifts[known], precisions[known]

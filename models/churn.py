@@ -1,31 +1,37 @@
 """Churn: the probability that a customer buys nothing within the horizon, with an interval for customers alike.
 
-Two candidates and their blend are trained: a logistic regression and a small gradient boosting whose trees may mix
-features of one theme only. Both are sums of one term per theme on the scale of the log-odds, and so is the blend:
-reasons are exact, not approximated (generalised additive models with interactions, Lou et al. 2013). The choice and
-the calibration (Platt 1999) use out-of-fold scores; folds keep all rows of a customer together, because rows of
-several dates of one customer in two folds would let the model recognise the customer.
+Candidates go from one feature to many: recency, rhythm, four features, the odds by purchases alone, a logistic
+regression on all features, a small gradient boosting whose trees may mix features of one theme only, and blends. All
+are sums of one term per theme on the scale of the log-odds: reasons are exact, not approximated (generalised additive
+models with interactions, Lou et al. 2013). The choice looks at customers that a candidate had not seen and at a date
+that lay ahead of it; the calibration (Platt 1999) uses out-of-fold scores. Folds keep all rows of a customer together,
+because rows of several dates of one customer in two folds would let the model recognise the customer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
+from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from models.calibration import Band, fit_band
-from models.folds import customer_folds, usable_features
+from models.calibration import fit_band
+from models.churn_model import INTERVAL_LEVEL, PROBABILITIES, ChurnModel
+from models.churn_odds import NEEDS, NO_PURCHASE, Odds, fit_odds
+from models.churn_parts import available, part
+from models.churn_season import Season, fit_season
+from models.folds import Rows, customer_folds, label_folds, usable_features
 from models.inputs import INPUTS
 from models.spec import FloatArray, ModelSpec, binary_label, design
+
+__all__ = ["CANDIDATES", "INTERVAL_LEVEL", "PROBABILITIES", "SPEC", "ChurnModel", "choose", "fit", "fit_candidates"]
 
 SPEC = ModelSpec(
     name="churn",
@@ -44,18 +50,27 @@ SPEC = ModelSpec(
     gate_metric="log_loss",
     features=INPUTS,
 )
-INTERVAL_LEVEL = 0.90
-CANDIDATES: Mapping[str, tuple[str, ...]] = {
-    "logistic": ("logistic",),
-    "boosting": ("boosting",),
-    "blend": ("logistic", "boosting"),
-}
-"""Candidate -> the models that it adds up."""
-PROBABILITIES = ("churn_probability", "churn_probability_low", "churn_probability_high")
+CANDIDATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "recency": ("recency",),
+        "rhythm": ("rhythm",),
+        "rfm": ("rfm",),
+        "odds": ("odds",),
+        "logistic": ("logistic",),
+        "boosting": ("boosting",),
+        "blend": ("logistic", "boosting"),
+        "even blend": ("rfm", "logistic", "boosting"),
+    }
+)
+"""Candidate -> the parts that it adds up; one whose parts are not all to be had is left out."""
+EVEN = frozenset({"even blend"})
+"""Candidates whose parts weigh the same: weights learned on some dates may not hold at the next."""
 THEMES: Mapping[str, str] = MappingProxyType(
     {"recency": "rhythm", "frequency": "rhythm", "rhythm": "rhythm", "tenure": "rhythm", "monetary": "spend"}
 )
 """Theme of a family of features. When, how often and how long somebody buys is one story: those features interact."""
+ENOUGH_ROWS = 200_000
+"""Rows beyond which scores for choice and calibration, and the simple and linear parts, gain nothing measurable."""
 
 
 def themes_by_family(families: Mapping[str, str]) -> dict[str, str]:
@@ -74,156 +89,54 @@ def themes_by_family(families: Mapping[str, str]) -> dict[str, str]:
     return {name: THEMES.get(family, name) for name, family in families.items()}
 
 
-def logistic() -> Pipeline:
-    """Return the linear candidate: null filled by the median and marked, log-like scale, ridge penalty."""
-    steps = [
-        ("fill", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
-        # First to a common scale, so that cents or dollars make no difference; then the inverse hyperbolic sine, which
-        # is the logarithm for large amounts and passes zero and refunds.
-        ("unit", StandardScaler(with_mean=False)),
-        ("log", FunctionTransformer(np.arcsinh)),
-        ("scale", StandardScaler()),
-        ("line", LogisticRegression(C=0.1, max_iter=2000)),
-    ]
-    return Pipeline(steps)
+def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, **options: Any) -> ChurnModel:
+    """Train the candidates, calibrate them and keep the best one.
 
-
-def boosting(blocks: Sequence[Sequence[int]], seed: int) -> HistGradientBoostingClassifier:
-    """Return the boosted candidate; ``blocks`` are the groups of columns whose features may interact."""
-    return HistGradientBoostingClassifier(
-        learning_rate=0.03,
-        max_iter=250,
-        max_leaf_nodes=6,
-        min_samples_leaf=50,
-        l2_regularization=1.0,
-        max_features=0.3,
-        early_stopping=False,
-        interaction_cst=[list(block) for block in blocks],
-        random_state=seed,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class ChurnModel:
-    """Hold a trained churn model and what is needed to explain it.
-
-    Parameters
-    ----------
-    chosen
-        ``logistic``, ``boosting`` or ``blend``.
-    estimator
-        A scikit-learn classifier made of scikit-learn classes only; its ``decision_function`` is the calibrated
-        log-odds and its ``predict_proba`` the calibrated probability.
-    names
-        Features in the order of the estimator; those that were null for everybody in training are left out.
-    themes
-        Theme of each feature, in the same order; the log-odds are a sum of one term per theme.
-    band
-        Uncertainty of the probability.
-    out_of_fold_log_loss
-        Log loss of every candidate on customers that it had not seen.
-    """
-
-    chosen: str
-    estimator: StackingClassifier
-    names: tuple[str, ...]
-    themes: tuple[str, ...]
-    band: Band
-    out_of_fold_log_loss: Mapping[str, float]
-
-    @property
-    def theme_of(self) -> dict[str, str]:
-        """Return the theme of every feature, in the order of the estimator."""
-        return dict(zip(self.names, self.themes, strict=True))
-
-    def log_odds(self, frame: pd.DataFrame) -> FloatArray:
-        """Return the calibrated log-odds of leaving."""
-        X = design(frame, self.names)
-        # Estimators refuse a frame without rows; nobody to score is no error here.
-        return np.empty(0) if X.empty else np.asarray(self.estimator.decision_function(X), dtype=np.float64)
-
-    def predict(self, frame: pd.DataFrame, level: float = INTERVAL_LEVEL) -> pd.DataFrame:
-        """Return probability and interval for every row of a frame.
-
-        The interval is for the share that leaves among customers scored alike at a new date: it holds the sampling
-        error of the calibration, its bend, and the shift of the base rate between dates. It is not an interval for
-        the one customer, who leaves or stays.
-
-        Parameters
-        ----------
-        frame
-            Frame with the features, one eligible customer a row.
-        level
-            Nominal coverage.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``churn_probability``, ``churn_probability_low``, ``churn_probability_high``, indexed like the frame.
-        """
-        log_odds = self.log_odds(frame)
-        low, high = self.band.around(log_odds, level)
-        columns = dict(zip(PROBABILITIES, (log_odds, low, high), strict=True))
-        return pd.DataFrame({name: 1 / (1 + np.exp(-value)) for name, value in columns.items()}, index=frame.index)
-
-    def facts(self) -> dict[str, Any]:
-        """Return everything but the estimator as plain values that JSON can hold."""
-        return {
-            "chosen": self.chosen,
-            "names": list(self.names),
-            "themes": list(self.themes),
-            "band": self.band.facts(),
-            "out_of_fold_log_loss": dict(self.out_of_fold_log_loss),
-        }
-
-    @classmethod
-    def restore(cls, estimator: StackingClassifier, facts: Mapping[str, Any]) -> "ChurnModel":
-        """Return the model again from its estimator and its facts."""
-        return cls(
-            chosen=facts["chosen"],
-            estimator=estimator,
-            names=tuple(facts["names"]),
-            themes=tuple(facts["themes"]),
-            band=Band.restore(facts["band"]),
-            out_of_fold_log_loss=dict(facts["out_of_fold_log_loss"]),
-        )
-
-
-def fit(train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping[str, str] | None = None) -> ChurnModel:
-    """Train the candidates, calibrate them and keep the one with the lowest out-of-fold log loss.
-
-    Parameters, errors and notes are those of ``fit_candidates``.
+    Parameters, errors and notes are those of ``fit_candidates`` and ``choose``.
 
     Returns
     -------
     ChurnModel
         Calibrated; the judged date has not been touched.
     """
-    return choose(fit_candidates(train, names, seed=seed, themes=themes))
+    return choose(fit_candidates(train, names, seed=seed, **options))
 
 
 def choose(candidates: Mapping[str, ChurnModel]) -> ChurnModel:
-    """Return the candidate with the lowest out-of-fold log loss."""
-    losses = next(iter(candidates.values())).out_of_fold_log_loss
-    return candidates[min(losses, key=lambda name: losses[name])]
+    """Return the candidate with the lowest log loss, the mean of out of fold and forward in time where both exist."""
+    one = next(iter(candidates.values()))
+    seen, ahead = one.out_of_fold_log_loss, one.forward_log_loss
+    return candidates[min(candidates, key=lambda name: seen[name] + ahead.get(name, 0.0))]
 
 
 def fit_candidates(
-    train: pd.DataFrame, names: Sequence[str], *, seed: int, themes: Mapping[str, str] | None = None
+    train: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    seed: int,
+    themes: Mapping[str, str] | None = None,
+    horizon_days: int | None = None,
+    categories: Collection[str] = (),
 ) -> dict[str, ChurnModel]:
-    """Train and calibrate every candidate: ``logistic``, ``boosting`` and their ``blend``.
+    """Train and calibrate every candidate that the features allow.
 
     Parameters
     ----------
     train
-        Rows of eligible customers at several dates: ``customer_id``, ``as_of``, the features, ``has_churned``.
+        Rows of eligible customers: ``customer_id``, the features, ``has_churned``, and ``as_of`` where there are
+        several dates; without it, folds are stratified by the label.
     names
         The features.
     seed
-        Seed of the boosting.
+        Seed of the boosting and of stratified folds.
     themes
         Theme of each feature; features of one theme may interact and share one reason. A feature without a theme
         stands alone.
+    horizon_days
+        Length of the label window; with it, the odds by purchases alone are a candidate, and candidates are judged
+        forward in time as well.
+    categories
+        Features that hold codes of categories, as ``models.churn_table`` makes them.
 
     Raises
     ------
@@ -234,45 +147,132 @@ def fit_candidates(
     -----
     The result depends on the rows as a set and on the seed, not on the order of the rows or on threads.
     """
-    train = train.sort_values(["customer_id", "as_of"], kind="stable", ignore_index=True)
-    y, folds = binary_label(train, SPEC.label), customer_folds(train)
+    has_dates = "as_of" in train
+    train = train.sort_values(["customer_id", "as_of"] if has_dates else ["customer_id"], kind="stable")
+    train = train.reset_index(drop=True)
+    y = binary_label(train, SPEC.label)
+    rows = enough(train)
+    few = train.iloc[rows]
+    folds = customer_folds(few) if has_dates else label_folds(y[rows], few["customer_id"], seed)
     X = design(train, names)
-    X = X[usable_features(X, folds)]
-    theme_of = tuple((themes or {}).get(name, name) for name in X.columns)
-    blocks = [[i for i, theme in enumerate(theme_of) if theme == block] for block in dict.fromkeys(theme_of)]
-    bases: dict[str, Any] = {"logistic": logistic(), "boosting": boosting(blocks, seed)}
-    scores = {name: cross_val_predict(base, X, y, cv=folds, method="decision_function") for name, base in bases.items()}
-    fitted = {name: base.fit(X, y) for name, base in bases.items()}
-    stacked = {name: np.column_stack([scores[part] for part in parts]) for name, parts in CANDIDATES.items()}
-    losses = {name: _log_loss(columns, y) for name, columns in stacked.items()}
-    models = {}
-    for name, parts in CANDIDATES.items():
-        calibrator = _platt(stacked[name], y)
-        models[name] = ChurnModel(
+    X = X[usable_features(X.iloc[rows], folds)]
+    theme_of = {name: (themes or {}).get(name, name) for name in X.columns}
+    odds = _odds(X, few, theme_of, horizon_days)
+    if odds is not None:
+        X[NO_PURCHASE] = odds.column(X)
+    data = _Data(X, y, rows, folds, few, theme_of, tuple(name for name in X.columns if name in categories), odds)
+    return _models(data, seed, horizon_days)
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Everything that candidates are trained on: all rows, and those that suffice for choice and calibration."""
+
+    X: pd.DataFrame
+    y: npt.NDArray[np.int64]
+    rows: Rows
+    folds: list[tuple[Rows, Rows]]
+    few: pd.DataFrame
+    theme_of: Mapping[str, str]
+    categories: tuple[str, ...]
+    odds: Odds | None
+
+    def part(self, name: str, seed: int) -> Any:
+        # The odds are made of features of one theme, so they belong to it.
+        themes = [self.theme_of[NEEDS[0] if column == NO_PURCHASE else str(column)] for column in self.X]
+        return part(name, self.X, themes, self.categories, seed)
+
+
+def enough(train: pd.DataFrame) -> Rows:
+    """Return the numbers of the rows that suffice: every so many-th customer in order, with all its dates."""
+    step = -(-len(train) // ENOUGH_ROWS)
+    if step <= 1:
+        return np.arange(len(train))
+    _, customer = np.unique(train["customer_id"].to_numpy(), return_inverse=True)
+    return np.flatnonzero(customer % step == 0)
+
+
+def _odds(X: pd.DataFrame, few: pd.DataFrame, theme_of: Mapping[str, str], horizon_days: int | None) -> Odds | None:
+    """Return the fit to the purchases known at the last date; it sees no label, and has four parameters."""
+    if horizon_days is None or len({theme_of.get(name, "") for name in NEEDS}) > 1 or not set(NEEDS) <= set(X.columns):
+        return None
+    is_last = few["as_of"].to_numpy() == few["as_of"].max()
+    return fit_odds(X.loc[few.index[is_last]], horizon_days)
+
+
+def _models(data: _Data, seed: int, horizon_days: int | None) -> dict[str, ChurnModel]:
+    parts = {name: data.part(name, seed) for name in available(list(data.X.columns))}
+    few, y = data.X.iloc[data.rows], data.y[data.rows]
+    scores = {
+        name: cross_val_predict(clone(one), few, y, cv=data.folds, method="decision_function")
+        for name, one in parts.items()
+    }
+    ahead, is_judged = _ahead(parts, few, y, data.few, horizon_days)
+    for name, one in parts.items():
+        one.fit(data.X, data.y) if name == "boosting" else one.fit(few, y)
+    made = {name: of for name, of in CANDIDATES.items() if set(of) <= set(parts)}
+    stacked = {name: np.column_stack([scores[one] for one in of]) for name, of in made.items()}
+    platts = {name: _platt(columns, y, is_even=name in EVEN) for name, columns in stacked.items()}
+    said = {name: platts[name].decision_function(columns) for name, columns in stacked.items()}
+    losses = {name: log_loss(log_odds, y) for name, log_odds in said.items()}
+    forward = {
+        name: log_loss(platts[name].decision_function(np.column_stack([ahead[one] for one in of])), y[is_judged])
+        for name, of in made.items()
+        if ahead
+    }
+    dates = data.few["as_of"] if "as_of" in data.few else pd.Series(0, index=data.few.index)
+    return {
+        name: ChurnModel(
             chosen=name,
-            estimator=_assemble({part: fitted[part] for part in parts}, calibrator, X, y),
-            names=tuple(X.columns),
-            themes=theme_of,
-            band=fit_band(calibrator.decision_function(stacked[name]), y, train["customer_id"], train["as_of"]),
+            estimator=_assemble({one: parts[one] for one in of}, platts[name], few, y),
+            names=tuple(data.theme_of),
+            themes=tuple(data.theme_of.values()),
+            band=fit_band(said[name], y, data.few["customer_id"], dates),
             out_of_fold_log_loss=losses,
+            forward_log_loss=forward,
+            odds=data.odds,
+            season=fit_season(y, 1 / (1 + np.exp(-said[name])), dates) if "as_of" in data.few else Season(),
+            categories=data.categories,
         )
-    return models
+        for name, of in made.items()
+    }
 
 
-def _platt(scores: FloatArray, y: Any) -> LogisticRegression:
+def _ahead(
+    parts: Mapping[str, Any], X: pd.DataFrame, y: npt.NDArray[np.int64], keys: pd.DataFrame, horizon_days: int | None
+) -> tuple[dict[str, FloatArray], npt.NDArray[np.bool_]]:
+    """Return each part's scores at the last date, trained on dates whose label windows had ended by then."""
+    nothing: tuple[dict[str, FloatArray], npt.NDArray[np.bool_]] = ({}, np.zeros(len(y), dtype=bool))
+    if horizon_days is None or "as_of" not in keys:
+        return nothing
+    dates = pd.to_datetime(keys["as_of"]).to_numpy()
+    is_last = dates == dates.max()
+    is_early = dates + np.timedelta64(horizon_days, "D") <= dates.max()
+    if len(np.unique(y[is_early])) < 2 or len(np.unique(y[is_last])) < 2 or X[is_early].isna().all().any():
+        return nothing
+    fitted = {name: clone(one).fit(X[is_early], y[is_early]) for name, one in parts.items()}
+    return {name: one.decision_function(X[is_last]) for name, one in fitted.items()}, is_last
+
+
+def _platt(scores: FloatArray, y: npt.NDArray[np.int64], *, is_even: bool) -> LogisticRegression:
     model = LogisticRegression(C=1e6, max_iter=2000)
-    model.fit(scores, y)
+    if not is_even:
+        model.fit(scores, y)
+        return model
+    model.fit(scores.mean(axis=1, keepdims=True), y)
+    model.coef_ = np.full((1, scores.shape[1]), model.coef_[0, 0] / scores.shape[1])
+    model.n_features_in_ = scores.shape[1]
     return model
 
 
-def _log_loss(scores: FloatArray, y: Any) -> float:
-    log_odds = _platt(scores, y).decision_function(scores)
+def log_loss(log_odds: FloatArray, y: npt.NDArray[np.int64]) -> float:
+    """Return the mean log loss of log-odds."""
     return float(np.logaddexp(0, np.where(y == 1, -log_odds, log_odds)).mean())
 
 
 def _assemble(parts: Mapping[str, Any], calibrator: LogisticRegression, X: pd.DataFrame, y: Any) -> StackingClassifier:
     """Join fitted parts and a fitted calibration into one classifier; frozen, so that fitting changes nothing."""
-    frozen = [(name, FrozenEstimator(part)) for name, part in parts.items()]
+    frozen = [(name, FrozenEstimator(one)) for name, one in parts.items()]
     stack = StackingClassifier(frozen, FrozenEstimator(calibrator), cv="prefit", stack_method="decision_function")
     stack.fit(X, y)
     return stack

@@ -5,7 +5,7 @@ when its features alone are moved from the typical customer's values to this cus
 effects add up to the whole difference. A reason says what goes together with leaving, not what causes it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,13 @@ class Effects:
     typical: pd.Series
 
 
-def effects(log_odds: LogOdds, frame: pd.DataFrame, theme_of: Mapping[str, str], comparison: pd.DataFrame) -> Effects:
+def effects(
+    log_odds: LogOdds,
+    frame: pd.DataFrame,
+    theme_of: Mapping[str, str],
+    comparison: pd.DataFrame,
+    categories: Collection[str] = (),
+) -> Effects:
     """Return the exact effect of every theme on every customer's log-odds.
 
     Parameters
@@ -61,6 +67,8 @@ def effects(log_odds: LogOdds, frame: pd.DataFrame, theme_of: Mapping[str, str],
         Theme of every feature of the model: ``ChurnModel.theme_of``.
     comparison
         Customers whose medians make the typical customer.
+    categories
+        Features that hold codes: their typical value is the most frequent one.
 
     Returns
     -------
@@ -74,7 +82,7 @@ def effects(log_odds: LogOdds, frame: pd.DataFrame, theme_of: Mapping[str, str],
     """
     names = list(theme_of)
     X = design(frame, names)
-    typical = design(comparison, names).median()
+    typical = _typical(design(comparison, names), categories)
     base = float(log_odds(typical.to_frame().T)[0])
     members = _members(theme_of)
     by_theme = {theme: _moved(log_odds, X, typical, group) - base for theme, group in members.items()}
@@ -87,6 +95,14 @@ def effects(log_odds: LogOdds, frame: pd.DataFrame, theme_of: Mapping[str, str],
     if gap > _ROUNDING:
         raise TrainingError(f"the terms miss the log-odds by {gap:.2g}", "an additive model", "let no themes interact")
     return Effects(themes, pd.DataFrame(by_feature, index=X.index), theme_of, base, typical)
+
+
+def _typical(X: pd.DataFrame, categories: Collection[str]) -> pd.Series:
+    """Return medians, and of a category the most frequent value, the lowest of equals."""
+    middle = X.median()
+    for name in middle.index.intersection(list(categories)):
+        middle[name] = X[name].mode().min()
+    return middle
 
 
 def _members(theme_of: Mapping[str, str]) -> dict[str, list[str]]:

@@ -20,6 +20,8 @@ from pipelines.run import Run, Versions
 from pipelines.tracking import Tracker
 
 TABLES = ("candidates", "churn_metrics", "calibration")
+SHOWN = ("rfm", "odds", "logistic", "boosting")
+"""Candidates that are measured beside the chosen one: blends and single features tell the reader no more."""
 Models = dict[str, churn.ChurnModel | value.ValueModel]
 
 
@@ -35,19 +37,22 @@ class Split:
         Eligible rows of the judging date.
     names
         Features on offer.
+    everyone
+        Rows of the training dates, of customers who are gone too; null for the eligible ones alone.
     """
 
     past: pd.DataFrame
     judged: pd.DataFrame
     names: tuple[str, ...]
+    everyone: pd.DataFrame | None = None
 
 
 def split_by_time(frame: pd.DataFrame) -> Split:
     """Return the eligible rows of labelled observations, split at the latest date."""
-    frame = frame[frame["is_eligible"]].reset_index(drop=True)
+    everyone, frame = frame, frame[frame["is_eligible"]].reset_index(drop=True)
     frame["has_churned"] = frame["has_churned"].astype(int)
-    is_latest = frame["as_of"] == frame["as_of"].max()
-    return Split(frame[~is_latest], frame[is_latest], tuple(name for name in FEATURES if name in frame))
+    is_latest, names = frame["as_of"] == frame["as_of"].max(), tuple(name for name in FEATURES if name in frame)
+    return Split(frame[~is_latest], frame[is_latest], names, everyone[everyone["as_of"] < frame["as_of"].max()])
 
 
 def themes() -> dict[str, str]:
@@ -73,12 +78,32 @@ def train(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[s
     return run.stage("train", tables, lambda: _trained(run, versions, tracker, run_id), whole=(TABLE,))
 
 
+def learned(split: Split, horizon_days: int, seed: int) -> tuple[dict[str, churn.ChurnModel], value.ValueModel]:
+    """Return every candidate for churn and the one for value, trained on the past of a split.
+
+    Parameters
+    ----------
+    split
+        The judged rows give the interval of the value its width, and nothing else.
+    horizon_days
+        Length of the label windows.
+    seed
+        Seed of the boosting.
+    """
+    names = split.names
+    worth = value.fit(
+        split.past, value.SPEC.resolve(names), horizon_days=horizon_days, seed=seed, everyone=split.everyone
+    )
+    leaving = churn.fit_candidates(
+        split.past, churn.SPEC.resolve(names), seed=seed, themes=themes(), horizon_days=horizon_days
+    )
+    return leaving, worth.conformalise(split.judged)
+
+
 def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, pa.Table]:
-    split, seed = read_split(run, versions), run.settings.seed
-    names, horizon_days = split.names, read_horizon(run, versions)
-    worth = value.fit(split.past, value.SPEC.resolve(names), horizon_days=horizon_days, seed=seed)
-    leaving = churn.fit_candidates(split.past, churn.SPEC.resolve(names), seed=seed, themes=themes())
-    models: Models = {"churn": churn.choose(leaving), "value": worth.conformalise(split.judged)}
+    split = read_split(run, versions)
+    leaving, worth = learned(split, read_horizon(run, versions), run.settings.seed)
+    models: Models = {"churn": churn.choose(leaving), "value": worth}
     known, candidates = known_models(run.lake), []
     for name, model in models.items():
         version = None
@@ -103,6 +128,7 @@ def _measured(run: Run, split: Split, leaving: Mapping[str, churn.ChurnModel]) -
     said: dict[str, Any] = {
         "candidate chosen" if name == best else name: model.predict(split.judged)["churn_probability"]
         for name, model in leaving.items()
+        if name == best or name in SHOWN
     }
     said["recency"] = RecencyBaseline(split.past).predict(split.judged)
     measured = [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models import churn, value
+from models import churn, churn_parts, value
 from models.baselines import RecencyBaseline
 from models.evaluation import evaluate, paired_difference
 from models.gate import decide
@@ -24,9 +24,9 @@ def judged(rng, n):
 @pytest.fixture
 def small_boosting(monkeypatch):
     """Shorten the boosting: the properties hold for any length."""
-    whole = churn.boosting
+    whole = churn_parts.boosting
     monkeypatch.setattr(
-        churn, "boosting", lambda blocks, seed: whole(blocks, seed).set_params(max_iter=50, learning_rate=0.12)
+        churn_parts, "boosting", lambda *known: whole(*known).set_params(max_iter=50, learning_rate=0.12)
     )
 
 

@@ -9,7 +9,7 @@ import skops.io
 from sklearn.metrics import roc_auc_score
 
 from data.errors import TrainingError
-from models import churn
+from models import churn, churn_parts
 from models.baselines import RecencyBaseline
 from models.folds import customer_folds
 from models.metrics import calibration_intercept
@@ -20,6 +20,15 @@ ALLOWED_TYPES = {
     "sklearn.utils._bunch.Bunch",
 }
 COLUMNS = ["churn_probability", "churn_probability_low", "churn_probability_high"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_boosting():
+    """Shorten the boosting: what is asked here holds for any length."""
+    whole = churn_parts.boosting
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(churn_parts, "boosting", lambda *known: whole(*known).set_params(max_iter=60, learning_rate=0.1))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +54,55 @@ def test_beats_recency_on_a_later_date(model, train, later):
 
 
 def test_keeps_the_candidate_with_the_lowest_loss(model):
-    assert set(model.out_of_fold_log_loss) == {"logistic", "boosting", "blend"}
+    assert set(model.out_of_fold_log_loss) == {"recency", "logistic", "boosting", "blend"}
     assert model.chosen == min(model.out_of_fold_log_loss, key=model.out_of_fold_log_loss.get)
+    assert model.forward_log_loss == {}
+
+
+def test_with_a_horizon_candidates_are_judged_ahead_in_time_as_well(world, train):
+    candidates = churn.fit_candidates(train, world.NAMES, seed=0, themes=world.THEME_OF, horizon_days=28)
+    one = candidates["blend"]
+    assert set(one.forward_log_loss) == set(candidates)
+    losses = {name: one.out_of_fold_log_loss[name] + one.forward_log_loss[name] for name in candidates}
+    assert churn.choose(candidates).chosen == min(losses, key=losses.get)
+    # A first date whose label window ends after the last date begins would tell of the future.
+    late = churn.fit_candidates(train, world.NAMES, seed=0, themes=world.THEME_OF, horizon_days=85)
+    assert late["blend"].forward_log_loss == {}
+
+
+def test_the_date_ahead_is_not_trained_on(world, train):
+    """Labels of the last date turned round make the loss ahead worse, and nothing else of that fit."""
+    is_last = train["as_of"] == train["as_of"].max()
+    turned = train.assign(has_churned=train["has_churned"].where(~is_last, ~train["has_churned"].astype(bool)))
+    found = [
+        churn.fit_candidates(rows, world.NAMES, seed=0, themes=world.THEME_OF, horizon_days=28)["logistic"]
+        for rows in (train, turned.astype({"has_churned": int}))
+    ]
+    assert found[1].forward_log_loss["recency"] > found[0].forward_log_loss["recency"] + 0.05
+
+
+def test_a_risk_never_falls_as_silence_grows(model, later):
+    """The field knows the direction, so the trees must keep to it."""
+    trees = dict(model.estimator.named_estimators_)["boosting"]
+    columns = later[list(model.names)].astype(float)
+    longer = columns.assign(recency_days=columns["recency_days"] + 7)
+    assert (trees.decision_function(longer) >= trees.decision_function(columns) - 1e-12).all()
+
+
+def test_a_column_that_stood_still_in_training_moves_nothing_far(world, train, later):
+    """A ridge on a column without spread would multiply the first value that differs."""
+    still = train.assign(discount_share=0.5 + 1e-9 * (np.arange(len(train)) % 2))
+    one = churn.fit_candidates(still, world.NAMES, seed=0)["logistic"]
+    assert np.abs(one.log_odds(later) - one.log_odds(later.assign(discount_share=0.5))).max() < 1
+
+
+def test_more_rows_than_enough_are_thinned_by_whole_customers(world, train, later, model, monkeypatch):
+    monkeypatch.setattr(churn, "ENOUGH_ROWS", len(train) // 3)
+    kept = train.iloc[churn.enough(train)]
+    assert len(kept) == len(train) // 3
+    assert set(kept.groupby("customer_id").size()) == {4}
+    few = churn.fit(train, world.NAMES, seed=0, themes=world.THEME_OF).predict(later)["churn_probability"]
+    assert few.corr(model.predict(later)["churn_probability"]) > 0.8
 
 
 def test_interval_holds_the_probability(model, later):

@@ -12,7 +12,7 @@ import ibis
 import pandas as pd
 
 from data.errors import ConfigError, LeakageError
-from features.clock import check_instants, shift
+from features.clock import check_instants, local_date, shift
 from features.registry import FEATURES
 from features.views import KEYS, History
 
@@ -71,6 +71,54 @@ def labels(
         has_churned=n_purchase_days == 0,
         n_purchase_days=n_purchase_days.cast("int64"),
         spend_cents=truth.spend_cents.fill_null(0).cast("int64"),
+    )
+
+
+def next_purchases(
+    tables: Mapping[str, ibis.Table], as_ofs: Sequence[datetime], timezone: str, *, observed_until: datetime
+) -> ibis.Table:
+    """Return how long every known customer waited until the next purchase day, as far as it was seen.
+
+    Columns: customer_id, as_of, event_days (local calendar days from the day of ``as_of`` to the next purchase day: 0
+    on that day itself; null where none was seen), observed_days (local calendar days from ``as_of`` to
+    ``observed_until``: who has not bought by then is censored). Below any horizon, ``event_days`` says what
+    ``has_churned`` says of it.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions.
+    as_ofs
+        Naive UTC instants, each once.
+    timezone
+        IANA name of the wall clock that gave ``local_time``.
+    observed_until
+        Naive UTC instant up to which the truth is known, usually the run's own ``as_of``.
+
+    Raises
+    ------
+    ConfigError
+        If an instant or the time zone cannot be used.
+    LeakageError
+        If an instant is not a day before ``observed_until``: nothing is known of what follows it.
+    """
+    # A window of one day asks for the same checks; the others are as long as is known.
+    starts = _windows(as_ofs, timezone, 1, 0, observed_until).select("as_of", "starts_at")
+    history = History.at(tables, as_ofs, timezone)
+    days = history.as_ofs.select("as_of", "as_of_on")
+    windows = starts.join(days, "as_of")
+    until = ibis.literal(observed_until, type="timestamp(6)")
+    lines = history.lines
+    lines = lines.filter(lines.known_at < until, lines.gone_at.isnull() | (lines.gone_at >= until), lines.is_sold)
+    rows = lines.join(windows, (lines.event_time >= windows.starts_at) & (lines.event_time < until))
+    rows = rows.mutate(event_days=rows.local_on.delta(rows.as_of_on, unit="day"))
+    first = rows.group_by(*KEYS).aggregate(event_days=rows.event_days.min())
+    found = history.population.left_join(first, KEYS).join(days, "as_of")
+    end = ibis.literal(local_date(observed_until, timezone), type="date")
+    return found.select(
+        *KEYS,
+        event_days=found.event_days.cast("int64"),
+        observed_days=end.delta(found.as_of_on, unit="day").cast("int64"),
     )
 
 

@@ -29,6 +29,7 @@ from pipelines.ingest import ingest
 from pipelines.judge import judge
 from pipelines.observe import observe
 from pipelines.plan import open_source, plan, read_settings
+from pipelines.portfolio import portfolio
 from pipelines.publish import publish, report
 from pipelines.results import is_done
 from pipelines.room import room, says_full
@@ -44,6 +45,7 @@ STAGES = (
     "train",
     "gate",
     "score",
+    "portfolio",
     "baskets",
     "campaigns",
     "decide",
@@ -85,6 +87,7 @@ _features = _task(observe, "features")
 _train = _task(train, "train", touches_world=True)
 _gate = _task(judge, "gate", touches_world=True)
 _score = _task(score, "score", touches_world=True)
+_portfolio = _task(portfolio, "portfolio")
 _baskets = _task(sell_together, "baskets")
 _campaigns = _task(judge_campaigns, "campaigns")
 _decide = _task(decide_actions, "decide")
@@ -145,6 +148,7 @@ def _published(run: Run, tracker: Tracker, run_id: str) -> None:
     versions |= _train(run, versions, tracker, run_id)
     versions |= _gate(run, versions, tracker, run_id)
     versions |= _score(run, versions, tracker)
+    versions |= _portfolio(run, versions)
     versions |= _baskets(run, versions)
     versions |= _campaigns(run, versions)
     versions |= _decide(run, versions)

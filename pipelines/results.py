@@ -9,6 +9,7 @@ from data.lake import Lake, Snapshot
 from features.clock import local_date
 from pipelines.consent import without_withdrawn
 from pipelines.report.night import Night
+from pipelines.report.portfolio import TABLES as PORTFOLIO
 from pipelines.run import Run
 from pipelines.settings import Settings
 
@@ -109,6 +110,7 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
         gaps=frame("purchase_gaps").rename(columns={"returned_share": "share_returned"}),
         offer_quality=frame("offer_quality"),
         sales_by_month=frame("sales_by_month"),
+        portfolio={name: frame(name) for name in PORTFOLIO if name in snapshot.versions},
         texts={
             "horizon_reason": str(horizon["sentence"]),
             "value_assumption": _value_assumption(settings),

@@ -51,7 +51,9 @@ def _scored(run: Run, versions: Versions, tracker: Tracker) -> pa.Table:
     scores = scores.join(_risk(serving(run, versions, tracker, "churn"), tracker, frame))
     scores = scores.join(_worth(run, versions, tracker, frame))
     scores["value_at_risk_cents"] = scores["churn_probability"] * scores["expected_value_cents"]
-    scores["lifecycle_state"] = lifecycle_state(frame, Thresholds(read_horizon(run, versions)))
+    scores["lifecycle_state"] = lifecycle_state(
+        frame, Thresholds(read_horizon(run, versions), lapsed_days=run.settings.churn.eligible_days)
+    )
     scores = scores.sort_values("customer_id", kind="stable")
     for name in CENTS:
         scores[name] = whole_cents(scores[name])

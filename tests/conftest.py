@@ -25,6 +25,26 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_NIGHTS = {"alone_night", "blind_night", "operator", "story", "two_nights"}
+"""Fixtures whose nights several files read."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that need whole nights, then those with slow tests: the quick ones even out the end."""
+    order: dict[Path, int] = {}
+    for item in items:
+        needs_night = not _NIGHTS.isdisjoint(getattr(item, "fixturenames", ()))
+        rank = 0 if needs_night else 1 if item.get_closest_marker("slow") else 2
+        order[item.path] = min(rank, order.get(item.path, rank))
+    items.sort(key=lambda item: order[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what all tests share; to look through it again and again takes long."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Return the folder of public test data, or skip where there is none."""
@@ -140,3 +160,9 @@ def story(drops: ModuleType, nights: ModuleType, shared_folder: Path, request: p
         _module("story").tell(folder, nights, request.getfixturevalue("operator"))
 
     return _module("story").read(nights.once(shared_folder / "story", tell))
+
+
+@pytest.fixture(scope="session")
+def followed() -> ModuleType:
+    """Return the module of customers who are followed from several dates, with their true curves."""
+    return _module("followed")

@@ -26,7 +26,7 @@ from pipelines.report.words import (
     short_day,
 )
 
-_STATES = ("new", "active", "slipping", "lapsed")
+_STATES = ("new", "active", "slipping", "lapsed", "regained")
 _MOST = 0.8
 
 

@@ -1,7 +1,7 @@
 """What one night has to say, in one frozen value; the report, the summary and the workbook read nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 
 import pandas as pd
@@ -124,6 +124,8 @@ class Night:
         How well offers predicted, and the company's sales per local month.
     texts
         Sentences from the models by name: ``horizon_reason``, ``value_assumption``, ``rules_survived``; all optional.
+    portfolio
+        Tables of the portfolio by name; none of a night before there were such.
 
     Raises
     ------
@@ -157,6 +159,7 @@ class Night:
     offer_quality: pd.DataFrame
     sales_by_month: pd.DataFrame
     texts: Mapping[str, str]
+    portfolio: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -6,13 +6,23 @@ from pipelines.report import charts, facts
 from pipelines.report.blocks import Figure, Figures, Headline, Section, Tile, floats
 from pipelines.report.leaving import leaving
 from pipelines.report.night import Night
+from pipelines.report.portfolio import portfolio
 from pipelines.report.record import campaigns, decisions, quality, trace
 from pipelines.report.svg import Format, Title
 from pipelines.report.together import together
 from pipelines.report.whom import whom
 from pipelines.report.words import count, day, guarded, is_shown, money, month, share, things
 
-SECTIONS: Sequence[Callable[[Night], Section]] = (whom, leaving, together, campaigns, decisions, quality, trace)
+SECTIONS: Sequence[Callable[[Night], Section]] = (
+    whom,
+    portfolio,
+    leaving,
+    together,
+    campaigns,
+    decisions,
+    quality,
+    trace,
+)
 """One function per section, in the order of the page."""
 
 

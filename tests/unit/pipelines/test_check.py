@@ -143,7 +143,8 @@ class TestChurn:
         assert (by_horizon[28].n_eligible, by_horizon[28].n_churned) == (90, 30)
         assert by_horizon[56].n_churned == 0
         judged = churn.by_date[-1]
-        assert (judged.n_churned, judged.observed_on) == (30, found.as_of_on - timedelta(28))
+        monday = found.as_of_on - timedelta(found.as_of_on.weekday())
+        assert (judged.n_churned, judged.observed_on) == (30, monday - timedelta(28))
         assert [one.n_churned for one in churn.by_date[:-1]] == [0] * churn.n_training_dates
 
     def test_the_gaps_choose_the_horizon_where_nobody_does(self, tmp_path):

@@ -30,7 +30,9 @@ def is_feature(node: ast.AST) -> bool:
 
 
 def test_there_are_notebooks():
-    assert [path.name for path in NOTEBOOKS] == ["01_tour.ipynb", "02_your_data.ipynb", "03_features.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == [
+        *("01_tour.ipynb", "02_your_data.ipynb", "03_features.ipynb", "04_retention.ipynb")
+    ]
 
 
 @EVERY

@@ -11,8 +11,9 @@ from features.views import gone_at
 def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
     """Return which categories each order held: order_id, customer_id, category, event_time (first line), amount_cents.
 
-    One row per order and category of sold lines; lines whose product has no category are left out. ``customer_id`` is
-    null for anonymous orders, which count as baskets all the same.
+    One row per order and category of sold lines; lines whose product has no category are left out. Where no product
+    has a category at all, each stands for itself, by its name or else its id. ``customer_id`` is null for anonymous
+    orders, which count as baskets all the same.
 
     Parameters
     ----------
@@ -21,9 +22,7 @@ def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Tabl
     as_of
         Naive UTC instant; half-open, on both clocks.
     """
-    products = tables["products"]
-    # One row per product even where a catalogue repeats it: a join must never multiply lines.
-    products = products.group_by("product_id").aggregate(category=products.category.max())
+    products = _labelled(tables["products"])
     lines = _known(tables, as_of)
     sold = lines.filter(lines.quantity > 0).join(products.filter(products.category.notnull()), "product_id")
     baskets = sold.group_by("order_id", "category").aggregate(
@@ -31,6 +30,15 @@ def basket_lines(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Tabl
     )
     columns = ("order_id", "customer_id", "category", "event_time", "amount_cents")
     return baskets.select(*columns).order_by("order_id", "category")
+
+
+def _labelled(products: ibis.Table) -> ibis.Table:
+    """Return product_id and the category that stands for it in baskets."""
+    name = products.name if "name" in products.columns else products.product_id
+    # One row per product even where a catalogue repeats it: a join must never multiply lines.
+    once = products.group_by("product_id").aggregate(category=products.category.max(), name=name.max())
+    own = ibis.ifelse(once.category.count().over() == 0, once.name.fill_null(once.product_id), ibis.null("string"))
+    return once.select("product_id", category=once.category.fill_null(own))
 
 
 def orders(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
@@ -77,10 +85,10 @@ def sales_by_month(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Ta
     )
 
 
-def first_event(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
-    """Return the one row ``first_at``: the instant of the first known line, null where there is none."""
+def known_span(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:
+    """Return one row, ``first_at`` and ``last_at``: instants of the first and last known line; null without a line."""
     lines = _known(tables, as_of)
-    return lines.aggregate(first_at=lines.event_time.min())
+    return lines.aggregate(first_at=lines.event_time.min(), last_at=lines.event_time.max())
 
 
 def _known(tables: Mapping[str, ibis.Table], as_of: datetime) -> ibis.Table:

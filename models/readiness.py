@@ -267,8 +267,8 @@ def _rules(facts: Facts) -> Answer:
 
 def _doubts_of_items(baskets: BasketFacts) -> list[_Doubt]:
     if baskets.kind != "category":
-        action = "Map a category for products; the product's own name will do where there are few."
-        return [_Doubt("no", "no product has a category", action)]
+        reason = "no product has a category, so each stands for itself"
+        return [_Doubt("with care", reason, "Map a category for products: alike ones then speak together.")]
     known = baskets.with_category
     if known and 1 - known.value > MANY_ANONYMOUS:
         reason = f"only {said(known)} of sold lines have a category"

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import StackingClassifier
 
-from data.errors import TrainingError
 from models.evaluation import paired_difference, point
 from models.folds import customer_folds, usable_features
 from models.inputs import INPUTS
@@ -277,13 +276,18 @@ def fit(
     Raises
     ------
     TrainingError
-        If a feature is missing or infinite, or nobody stayed and spent.
+        If a feature is missing or infinite.
+
+    Notes
+    -----
+    Where nobody spent anything in a label window, as in lines without money, there is nothing to learn, and last
+    quarter's spend is the model.
     """
     train = train.sort_values(["customer_id", "as_of"], kind="stable", ignore_index=True)
     outcome = _outcome(train)
-    if not (outcome.net[outcome.bought > 0] > 0).any():
-        raise TrainingError("no customer spent anything in a label window", "some spend", "check amount_cents")
     X = design(train, names)
+    if not (outcome.net[outcome.bought > 0] > 0).any():
+        return _simple(names, horizon_days)
     names = tuple(usable_features(X, customer_folds(train)))
     models = _histories_by_date(train if everyone is None else everyone, train["as_of"].unique(), names)
     rows = rows_by_date(train, names, horizon_days, models)
@@ -319,6 +323,26 @@ def _histories_by_date(frame: pd.DataFrame, dates: Any, names: Sequence[str]) ->
     if not all(Histories.can_fit(part, names) for part in parts.values()):
         return {}
     return {date: Histories.fit(part) for date, part in parts.items()}
+
+
+def _simple(names: Sequence[str], horizon_days: int) -> ValueModel:
+    """Return the simple rule, with intervals that have no ends until labelled rows give them some."""
+    unknown = fit_band(np.empty(0), np.empty(0))
+    return ValueModel(
+        chosen="trailing",
+        estimator=None,
+        names=tuple(names),
+        horizon_days=horizon_days,
+        parts=None,
+        histories=None,
+        history="",
+        if_staying=unknown,
+        unconditional=unknown,
+        levels=Levels((), ()),
+        level=INTERVAL_LEVEL,
+        backtested={},
+        is_later=False,
+    )
 
 
 def _choice(train: pd.DataFrame, outcome: Outcome, tested: Backtest, seed: int) -> str:

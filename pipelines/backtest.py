@@ -19,7 +19,7 @@ from data.errors import UserError
 from data.lake import Lake, Snapshot
 from data.private import write_private
 from features.clock import shift
-from features.extracts import first_event
+from features.extracts import known_span
 from features.labels import eligible, labels
 from features.matrix import collect
 from features.registry import FEATURES
@@ -178,7 +178,7 @@ class _History:
             if shift(as_of, self.horizon_days, self.timezone) > self.snapshot.as_of:
                 skipped.append(f"{day}: its horizon of {self.horizon_days} days is not over")
                 continue
-            first_at = first_event(self.tables, as_of).to_pyarrow()["first_at"][0].as_py()
+            first_at = known_span(self.tables, as_of).to_pyarrow()["first_at"][0].as_py()
             try:
                 night = Run(self.settings, as_of, "", flow="backtest")
                 if first_at is not None:

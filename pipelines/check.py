@@ -226,7 +226,7 @@ def _facts(backend: Backend, settings: Settings, border: Border, as_of: datetime
 def _baskets(backend: Backend, settings: Settings, accepted: str, as_of: datetime) -> BasketFacts:
     """Copy the catalogue once, one row per product, and count what is bought together."""
     backend.con.execute(
-        "CREATE OR REPLACE TABLE checked_products AS SELECT product_id, max(category) AS category "
+        "CREATE OR REPLACE TABLE checked_products AS SELECT product_id, max(category) AS category, max(name) AS name "
         f"FROM {quoted(accepted)} GROUP BY product_id"
     )
     tables = {"transactions": backend.table(LINES), "products": backend.table("checked_products")}

@@ -112,8 +112,6 @@ def basket_facts(backend: Backend, tables: Tables, as_of: datetime, min_support:
     """
     products, lines = tables["products"], tables["transactions"]
     has_category = bool(products.category.notnull().any().to_pyarrow().as_py())
-    if not has_category:
-        products = products.mutate(category=products.product_id)
     expression = basket_lines({"transactions": lines, "products": products}, as_of)
     backend.con.execute(f"CREATE OR REPLACE TABLE checked_baskets AS {backend.compile(expression)}")
     sold = lines.filter(lines.quantity > 0).left_join(tables["products"], "product_id")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from data.errors import UserError
 from features.clock import shift
-from features.extracts import first_event, sales_by_month
+from features.extracts import known_span, sales_by_month
 from features.labels import labels, purchase_gaps
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
@@ -73,10 +73,12 @@ def observe(run: Run, versions: Versions) -> dict[str, int]:
 def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
     tables = run.history(versions)
     timezone = run.settings.company.timezone
-    first_at: datetime = first_event(tables, run.as_of).to_pyarrow()["first_at"][0].as_py()
+    (span,) = known_span(tables, run.as_of).to_pyarrow().to_pylist()
+    first_at: datetime = span["first_at"]
     choice = _horizon(run, tables, first_at)
     horizon_days = run.settings.churn.horizon_days or choice.horizon_days
     dates = cut_dates(run, horizon_days, first_at)
+    _refuse_old(run, span["last_at"], dates.judging)
     past = [*dates.training, dates.judging]
     read = sources(tables)
     truth = labels(tables, past, timezone, horizon_days, observed_until=run.as_of).select(*KEYS, *LABELS)
@@ -97,6 +99,17 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
         "base_rates": to_table(rates.rename(columns={"as_of": "observed_at", "n_customers": "n_eligible"}), run.as_of),
         "sales_by_month": with_as_of(sales_by_month(tables, run.as_of).to_pyarrow(), run.as_of),
     }
+
+
+def _refuse_old(run: Run, last_at: datetime, judging: datetime) -> None:
+    """Stop where the lines end before the judged weeks begin: everybody would seem to have left."""
+    if last_at < judging:
+        day = run.local_day(last_at)
+        raise UserError(
+            f"the newest line is of {day}, the night of {run.as_of_on}",
+            f"lines up to the night, or at least to {run.local_day(judging)}",
+            f"deliver the newer ones, or run the night after the last: --as-of {day + timedelta(1)}",
+        )
 
 
 def _with_eligible(observed: pa.Table, eligible_days: int) -> pa.Table:

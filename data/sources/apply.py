@@ -73,7 +73,7 @@ class Projection:
         named = {part for parts in table.columns.values() for part in ([parts] if isinstance(parts, str) else parts)}
         named |= {*table.attributes, *table.numbers, *table.customer.values(), *table.product.values()}
         named |= {part for money in table.money.values() for part in (money.column, money.times, money.minus) if part}
-        named |= {join.keys[0] for join in table.join} | ({table.returns.column} if table.returns else set())
+        named |= {join.key_columns[0] for join in table.join} | ({table.returns.column} if table.returns else set())
         named |= {table.label.column} if table.label else set()
         return named
 
@@ -184,7 +184,7 @@ class Projection:
         return relation
 
     def _on(self, place: int, join: Join) -> str:
-        ours = Projection(self.name, self.table, self.raws[:place], self.paths, self.timezone).cell(join.keys[0])
+        ours = Projection(self.name, self.table, self.raws[:place], self.paths, self.timezone).cell(join.key_columns[0])
         return f"{ours.text} = {join_key(self.raws[place], join, f't{place}')}"
 
 
@@ -205,7 +205,7 @@ def join_key(raw: Raw, join: Join, alias: str) -> str:
     ConfigError
         The file has no such column.
     """
-    key = join.keys[1]
+    key = join.key_columns[1]
     if key not in raw.names:
         raise ConfigError(
             f"{join.place} has no column {key!r} to join on", f"one of {', '.join(raw.names)}", nearest(key, raw.names)

@@ -158,7 +158,7 @@ class Join(Files):
         return self
 
     @property
-    def keys(self) -> tuple[str, str]:
+    def key_columns(self) -> tuple[str, str]:
         """The key's name on our side and on theirs."""
         return (self.on, self.on) if isinstance(self.on, str) else self.on
 

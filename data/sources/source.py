@@ -174,7 +174,7 @@ def _check_once(connection: duckdb.DuckDBPyConnection, join: Join, raw: Raw) -> 
         ).fetchall()
     if twice:
         raise ContractError(
-            f"{join.place} has {twice[0][1]} rows for {join.keys[1]} {twice[0][0]!r}",
+            f"{join.place} has {twice[0][1]} rows for {join.key_columns[1]} {twice[0][0]!r}",
             "one row at most for each key, or lines would count twice",
             "join another file, or on another column",
         )

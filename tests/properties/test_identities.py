@@ -9,7 +9,7 @@ from data.contracts.base import Delivery, Rows
 from data.engine import connect
 from data.quarantine import admit_all
 from data.simulator import TIMEZONE, simulate
-from features.extracts import basket_lines, first_event, sales_by_month
+from features.extracts import basket_lines, known_span, sales_by_month
 from features.labels import eligible, labels, purchase_gaps
 from features.matrix import feature_matrix, to_frame
 
@@ -167,7 +167,7 @@ def test_the_extracts_of_the_report_and_the_rules_hold_the_same_money(night):
         WHERE quantity > 0 AND product_id IN (SELECT product_id FROM products_accepted WHERE category IS NOT NULL)"""
     assert int(baskets["amount_cents"].sum()) == cents(night, known)
     assert not baskets.duplicated(["order_id", "category"]).any()
-    first: datetime = to_frame(first_event(accepted, END))["first_at"].item()
+    first: datetime = to_frame(known_span(accepted, END))["first_at"].item()
     ((earliest,),) = night[0].con.execute("SELECT min(event_time) FROM transactions_accepted").fetchall()
     assert first == earliest
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.engine import connect
-from features.extracts import basket_lines, first_event, sales_by_month
+from features.extracts import basket_lines, known_span, sales_by_month
 
 AS_OF = datetime(2024, 3, 1)
 MOMENT = timedelta(microseconds=1)
@@ -97,6 +97,16 @@ class TestBaskets:
         (row,) = baskets(line("o1"), products=twice)
         assert row["amount_cents"] == 100
 
+    @pytest.mark.parametrize("names", [{}, {"p1": "loaf"}])
+    def test_without_any_category_each_product_stands_for_itself(self, names):
+        """By its name where it has one; a catalogue with a single category is a catalogue with categories."""
+        made = tables(line("o1"), line("o1", "p2"), products=[("p1", None), ("p2", None)])
+        if names:
+            made["products"] = made["products"].mutate(name=ibis.cases((made["products"].product_id == "p1", "loaf")))
+        rows = basket_lines(made, AS_OF).to_pyarrow().to_pylist()
+        assert sorted(str(row["category"]) for row in rows) == sorted([names.get("p1", "p1"), "p2"])
+        assert len(baskets(line("o1"), line("o1", "p2"), products=[("p1", None), ("p2", "milk")])) == 1
+
     def test_they_come_in_order(self):
         rows = baskets(line("o2", "p2"), line("o2"), line("o1", "p2"))
         assert [(row["order_id"], row["category"]) for row in rows] == [("o1", "milk"), ("o2", "bread"), ("o2", "milk")]
@@ -121,7 +131,7 @@ class TestBoundary:
         made = tables(line("o1", **changes))
         assert len(basket_lines(made, AS_OF).to_pyarrow()) == is_known
         assert len(sales_by_month(made, AS_OF).to_pyarrow()) == is_known
-        (first,) = first_event(made, AS_OF).to_pyarrow()["first_at"].to_pylist()
+        (first,) = known_span(made, AS_OF).to_pyarrow()["first_at"].to_pylist()
         assert first == (changes["event_time"] if is_known else None)
 
 
@@ -175,8 +185,10 @@ def test_the_first_event_is_the_earliest_that_is_known():
         line("o2", at=datetime(2024, 1, 5)),
         line("o3", at=datetime(2023, 1, 1), known_at=AS_OF),
     )
-    assert first_event(made, AS_OF).to_pyarrow()["first_at"].to_pylist() == [datetime(2024, 1, 5)]
+    (span,) = known_span(made, AS_OF).to_pyarrow().to_pylist()
+    assert span["first_at"] == datetime(2024, 1, 5)
+    assert datetime(2024, 1, 5) < span["last_at"] < AS_OF
 
 
 def test_no_event_is_null():
-    assert first_event(tables(), AS_OF).to_pyarrow()["first_at"].to_pylist() == [None]
+    assert known_span(tables(), AS_OF).to_pyarrow().to_pylist() == [{"first_at": None, "last_at": None}]

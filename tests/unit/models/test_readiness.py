@@ -210,7 +210,7 @@ class TestBaskets:
     @pytest.mark.parametrize(
         ("changes", "rules", "offers"),
         [
-            ({"kind": "product"}, "no", "no"),
+            ({"kind": "product"}, "with care", "with care"),
             ({"n_frequent_pairs": 0}, "no", "yes"),
             ({"n_frequent_pairs": 5}, "with care", "yes"),
             ({"n_baskets": 1_000}, "with care", "yes"),

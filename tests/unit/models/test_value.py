@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import skops.io
 
-from data.errors import TrainingError
 from models import value
 from models.baselines import trailing_value
 from models.metrics import root_squared_error
@@ -94,9 +93,17 @@ def test_few_rows(model, later, n_rows):
     assert model.predict(later.head(n_rows)).shape == (n_rows, 3)
 
 
-def test_refuses_a_history_without_spend(world, train):
-    with pytest.raises(TrainingError, match="spent anything"):
-        value.fit(train.assign(spend_cents=-5), world.NAMES, horizon_days=28, seed=0)
+def test_a_history_without_spend_leaves_the_simple_rule_and_an_interval_from_labels(world, train, later):
+    """Lines without money have no value to learn; all other questions have their answers."""
+    simple = value.fit(train.assign(spend_cents=-5), world.NAMES, horizon_days=28, seed=0)
+    assert (simple.chosen, simple.estimator) == ("trailing", None)
+    again = value.ValueModel.restore(None, json.loads(json.dumps(simple.facts())))
+    assert not np.isfinite(again.predict(later)["expected_spend_high_cents"]).any()
+    told = again.conformalise(later).predict(later)
+    assert np.isfinite(told).all(axis=None)
+    pd.testing.assert_series_equal(
+        told["expected_spend_cents"], pd.Series(simple.expected_cents(later)), check_names=False
+    )
 
 
 def test_net_returns_count_as_nothing(later):

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from data.errors import UserError
-from pipelines.observe import cut_dates
+from pipelines.observe import _refuse_old, cut_dates
 from pipelines.run import Run, local_midnight
 from pipelines.settings import Churn, Company, Settings
 
@@ -60,3 +60,12 @@ def test_a_history_too_short_names_the_days_that_suffice(day):
     assert len(cut_dates(run, 14, run.as_of - timedelta(days=n_days)).training) == 2
     with pytest.raises(UserError):
         cut_dates(run, 14, run.as_of - timedelta(days=n_days, microseconds=-1))
+
+
+def test_lines_that_end_before_the_judged_weeks_name_the_night_that_has_them():
+    """Who points at last year's export and asks for tonight would else be told that everybody left."""
+    run = a_night(date(2024, 4, 17), "UTC")
+    judging = datetime(2024, 3, 18)
+    _refuse_old(run, judging, judging)
+    with pytest.raises(UserError, match="newest line is of 2024-03-17.*night of 2024-04-17.*--as-of 2024-03-18"):
+        _refuse_old(run, judging - timedelta(seconds=1), judging)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
+from prefect.utilities.engine import collect_task_run_inputs_sync
 
 from data.errors import ContractError
 from pipelines import nightly
@@ -126,3 +127,17 @@ class TestRecord:
         assert nightly._without_traceback(record)
         assert bool(record.exc_info) is keeps
         assert nightly._without_traceback in logging.getLogger("prefect.flow_runs").filters
+
+
+def test_prefect_finds_its_way_through_a_mapping_with_joins(tmp_path):
+    """It turns every argument of a task inside out, and takes a model with an attribute ``keys`` for a dictionary."""
+    path = tmp_path / "regulars.toml"
+    path.write_text(
+        '[sources.transactions]\npath = "orders.csv"\n'
+        'columns = { order_id = "id", customer_id = "person", product_id = "a", event_time = "at", quantity = "n" }\n'
+        'join = [{ path = "people.csv", on = ["person", "id"] }]\nreturns = { column = "kind", values = ["R"] }\n'
+        'money.amount_cents = { column = "price", times = "n" }\n'
+    )
+    settings = Settings.read(path)
+    assert settings.sources.transactions.join[0].key_columns == ("person", "id")
+    assert collect_task_run_inputs_sync(Run(settings, datetime(2018, 1, 1, 5), "source")) == set()

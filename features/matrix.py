@@ -179,10 +179,12 @@ def plan(names: Sequence[str] | None = None, registry: Registry = FEATURES) -> p
 
 def _matrix(features: Sequence[Feature], history: History, registry: Registry) -> ibis.Table:
     matrix = history.population
-    for name, lookback, members in _scans(features, len(history.periods.instants)):
+    for number, (name, lookback, members) in enumerate(_scans(features, len(history.periods.instants))):
         rows = registry.views[name].build(replace(history, lookback=lookback))
-        summary = rows.group_by(*KEYS).aggregate(**{member.name: member.expression(rows) for member in members})
-        matrix = matrix.left_join(summary, KEYS).drop(f"{key}_right" for key in KEYS)
+        # Keys of their own: one join of many, since the SQL of a join within a join takes far longer to make.
+        own = {f"{key}_{number}": rows[key] for key in KEYS}
+        summary = rows.group_by(**own).aggregate(**{member.name: member.expression(rows) for member in members})
+        matrix = matrix.left_join(summary, list(zip(KEYS, own, strict=True)))
     return matrix.select(*KEYS, **{feature.name: _typed(matrix[feature.name], feature) for feature in features})
 
 

@@ -215,7 +215,8 @@ def backtest(frame: pd.DataFrame, rows: Rows, outcome: Outcome, horizon_days: in
         past, happened = part_of(rows, train), outcome.rows(train)
         estimator, parts = None, None
         if (happened.net[happened.bought > 0] > 0).any():
-            estimator, parts = fit_parts(past.X, happened, past.exposure, past.often, seed=seed)
+            # What is judged is money; how often customers buy is learned once, by the one that serves.
+            estimator, parts = fit_parts(past.X, happened, past.exposure, None, seed=seed)
         found.append(all_say(part_of(rows, test), estimator, parts))
     which = np.concatenate([test for _, test in splits])
     shared = [name for name in found[0] if all(name in one for one in found)]

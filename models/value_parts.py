@@ -88,7 +88,7 @@ class Said:
     net
         Net cents, whether they buy or not.
     purchases
-        Purchase days.
+        Purchase days; null where nothing tells them.
     """
 
     probability: FloatArray
@@ -104,7 +104,7 @@ def exposed(expectation: FloatArray) -> FloatArray:
 
 
 def fit_parts(
-    X: pd.DataFrame, outcome: Outcome, exposure: FloatArray, often: FloatArray, *, seed: int
+    X: pd.DataFrame, outcome: Outcome, exposure: FloatArray, often: FloatArray | None, *, seed: int
 ) -> tuple[StackingClassifier, Parts]:
     """Train the parts.
 
@@ -117,29 +117,32 @@ def fit_parts(
     exposure
         Expected cents of one who buys, above zero.
     often
-        Expected purchase days, above zero.
+        Expected purchase days, above zero; null where nobody will ask how often they buy.
     seed
         Seed of the boostings.
 
     Returns
     -------
     tuple
-        One estimator that holds the three boostings ``buys``, ``amount`` and ``purchases``, and the numbers.
+        One estimator that holds the boostings ``buys`` and ``amount``, and ``purchases`` unless ``often`` is null, and
+        the numbers.
     """
     does_buy = outcome.bought > 0
     gained = np.maximum(outcome.net, 0.0)
     amount, amount_scale = _ratio(X[does_buy], gained[does_buy], exposure[does_buy], seed)
-    purchases, purchases_scale = _ratio(X, outcome.purchases, often, seed)
     buys: Any = DummyClassifier(strategy="prior") if does_buy.all() else _classifier(seed)
     buys.fit(_filled(X), outcome.bought)
     foreseen = amount.predict(X[~does_buy]) * amount_scale * exposure[~does_buy] if (~does_buy).any() else np.zeros(1)
+    named, purchases_scale = {"buys": buys, "amount": amount}, float("nan")
+    if often is not None:
+        named["purchases"], purchases_scale = _ratio(X, outcome.purchases, often, seed)
     parts = Parts(
         amount_scale=amount_scale,
         purchases_scale=purchases_scale,
         lost_share=float((gained - outcome.net)[does_buy].sum() / gained[does_buy].sum()),
         returned_share=float(-outcome.net[~does_buy].sum() / foreseen.sum()) if foreseen.sum() > 0 else 0.0,
     )
-    return _one({"buys": buys, "amount": amount, "purchases": purchases}, X, outcome.bought), parts
+    return _one(named, X, outcome.bought), parts
 
 
 def say(estimator: StackingClassifier, parts: Parts, X: pd.DataFrame, exposure: FloatArray, often: FloatArray) -> Said:
@@ -156,6 +159,7 @@ def say(estimator: StackingClassifier, parts: Parts, X: pd.DataFrame, exposure: 
         # Estimators refuse a frame without rows; nobody to score is no error here.
         return Said(*(np.empty(0) for _ in range(4)))
     named = estimator.named_estimators_
+    unsaid = np.full(len(X), np.nan)
     # One who cannot fail to buy has one class only, so the last column is the probability either way.
     probability = named["buys"].predict_proba(X)[:, -1]
     gained = named["amount"].predict(X) * parts.amount_scale * exposure
@@ -164,7 +168,7 @@ def say(estimator: StackingClassifier, parts: Parts, X: pd.DataFrame, exposure: 
         probability=probability,
         if_buying=if_buying,
         net=probability * if_buying - (1 - probability) * parts.returned_share * gained,
-        purchases=named["purchases"].predict(X) * parts.purchases_scale * often,
+        purchases=named["purchases"].predict(X) * parts.purchases_scale * often if "purchases" in named else unsaid,
     )
 
 

@@ -24,6 +24,13 @@ collect_ignore = ["drops.py", "nights.py", "postgres.py", "story.py"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What one process compiles, all others read.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# What is imported while tests are collected stays; to look through it for garbage takes a third of that time.
+gc.disable()
+
 
 _NIGHTS = {"alone_night", "blind_night", "operator", "story", "two_nights"}
 """Fixtures whose nights several files read."""
@@ -41,8 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector leave alone what all tests share; to look through it again and again takes long."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

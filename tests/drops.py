@@ -34,8 +34,9 @@ N_DAYS = 370
 _NOT_DELIVERED = {"known_at", "currency"}
 
 OPERATOR = """
-import io, json, os, resource, signal, sys, traceback, warnings
+import gc, io, json, os, resource, signal, sys, traceback, warnings
 
+gc.disable()
 warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
 os.environ.update(json.loads(sys.argv[2]))
@@ -49,6 +50,8 @@ from data.lake import Lake
 for name in [name for name in vars(nightly) if hasattr(getattr(nightly, name), "fn")]:
     setattr(nightly, name, getattr(nightly, name).fn)
 nightly.task = nightly.flow = None
+gc.freeze()
+gc.enable()
 
 
 def dying(function, name):

@@ -193,9 +193,10 @@ def _reach(age: FloatArray, alpha: float, horizons: Sequence[float]) -> FloatArr
 
 def _fitted(model: type[_Model], summary: Summary) -> _Model:
     scale = np.array([0.0, np.log(time_scale(summary)), 0.0, 0.0])
-    objective = GeometricLikelihood(summary, model.FREE_PURCHASES)
-    rough = GeometricLikelihood(summary.thinned(ROUGH_ROWS), model.FREE_PURCHASES)
-    end = staged(shifted(objective, scale), shifted(rough, scale), _STARTS)
+    objective = shifted(GeometricLikelihood(summary, model.FREE_PURCHASES), scale)
+    few = summary.thinned(ROUGH_ROWS)
+    rough = objective if few is summary else shifted(GeometricLikelihood(few, model.FREE_PURCHASES), scale)
+    end = staged(objective, rough, _STARTS)
     r, alpha, a, b = np.exp(end.point + scale)
     fit = told(end, log_likelihood=end.value, n_customers=summary.n_customers, n_rows=len(summary), edges=_EDGES)
     return model(fit, float(r), float(alpha), float(a), float(b))

@@ -77,13 +77,19 @@ def climb(objective: Objective, start: FloatArray) -> Maximum:
     for n_steps in range(_MAX_ITERATIONS):
         free = ~((np.abs(at) >= BOUND) & (gradient * at > 0))
         step, promise = _step(gradient, hessian, free)
+        # Along a ridge that leaves the box, what the other coordinates would do without this one is all there is.
+        while (leaves := free & (np.abs(at) >= BOUND) & (step * at > 0)).any():
+            free &= ~leaves
+            step, promise = _step(gradient, hessian, free)
         if promise < _TOLERANCE:
             return Maximum(at, value, hessian, np.abs(at) >= BOUND, True, n_steps)
-        share = 1.0
+        share, whole = 1.0, _within(at, step)
         while True:
-            there = np.clip(at + share * step, -BOUND, BOUND)
+            there = at + share * (whole - at) if share < 1 else whole
             found = objective(there)
-            if found[0] >= value + _SUFFICIENT * float(gradient @ (there - at)):
+            gain = float(gradient @ (there - at))
+            # The last hair's breadth to the box promises less than rounding hides, and is taken unseen.
+            if found[0] >= value + _SUFFICIENT * gain or (share == 1 and gain < _TOLERANCE):
                 break
             share /= 4
             if share < _RIDGE:
@@ -133,7 +139,7 @@ def staged(objective: Objective, rough: Objective, starts: Sequence[Sequence[flo
     objective
         Value to be maximised.
     rough
-        The same of some of the rows, which costs little.
+        The same of some of the rows, which costs little; the objective itself where there are few.
     starts
         Points within the box; all of them are tried on all rows where the short way ends on the box.
 
@@ -143,6 +149,8 @@ def staged(objective: Objective, rough: Objective, starts: Sequence[Sequence[flo
         The highest end; its steps are those of both parts.
     """
     begin = highest(rough, starts)
+    if rough is objective:
+        return begin
     end = climb(objective, begin.point)
     if not end.is_clean:
         end = highest(objective, [list(end.point), *starts])
@@ -152,6 +160,16 @@ def staged(objective: Objective, rough: Objective, starts: Sequence[Sequence[flo
 def shifted(objective: Objective, by: FloatArray) -> Objective:
     """Return the objective with its origin moved, so that the box lies around the scale of the data."""
     return lambda point: objective(point + by)
+
+
+def _within(at: FloatArray, step: FloatArray) -> FloatArray:
+    """Return where a step ends, or meets the box: one that is bent at an edge would leave the ridge it is to follow."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(step == 0, np.inf, (np.copysign(BOUND, step) - at) / step)
+    nearest = float(room.min())
+    if nearest >= 1:
+        return at + step
+    return np.where(room == nearest, np.copysign(BOUND, step), at + nearest * step)
 
 
 def _step(gradient: FloatArray, hessian: FloatArray, free: np.ndarray) -> tuple[FloatArray, float]:

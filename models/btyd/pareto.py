@@ -146,8 +146,9 @@ def fit_pareto_nbd(customers: pd.DataFrame) -> ParetoNbd:
     """
     summary = summarise(customers)
     scale = np.log(time_scale(summary)) * np.array([0.0, 1.0, 0.0, 1.0])
-    rough = ParetoLikelihood(summary.thinned(ROUGH_ROWS))
-    end = staged(shifted(ParetoLikelihood(summary), scale), shifted(rough, scale), _STARTS)
+    objective, few = shifted(ParetoLikelihood(summary), scale), summary.thinned(ROUGH_ROWS)
+    rough = objective if few is summary else shifted(ParetoLikelihood(few), scale)
+    end = staged(objective, rough, _STARTS)
     r, alpha, s, beta = np.exp(end.point + scale)
     fit = told(end, log_likelihood=end.value, n_customers=summary.n_customers, n_rows=len(summary), edges=_EDGES)
     return ParetoNbd(fit, float(r), float(alpha), float(s), float(beta))
@@ -172,7 +173,6 @@ class ParetoLikelihood:
         n = float(self._summary.n_customers)
         value, slope, curve = self._purchases.at(r)
         log_alpha, log_beta = point[1], point[3]
-        value += n * float(r * log_alpha + s * log_beta)
         gradient = np.array([slope + n * r * log_alpha, n * r, n * s * log_beta, n * s])
         hessian = np.diag([curve + n * r * log_alpha, 0.0, n * s * log_beta, 0.0])
         hessian[0, 1] = hessian[1, 0] = n * r
@@ -192,7 +192,9 @@ class ParetoLikelihood:
         left, left_slope[:, 2] = left + np.log(s), left_slope[:, 2] + 1
         share = expit(left - staying)
         difference = left_slope - stay_slope
-        value = float((n * np.logaddexp(staying, left)).sum())
+        # Where hardly anybody leaves, s log beta is huge and nearly what the rest takes back: row by row, not in sums.
+        own = r * np.log(alpha) + s * np.log(beta)
+        value = float((n * (np.logaddexp(staying, left) + own)).sum())
         gradient = (n[:, None] * (stay_slope + share[:, None] * difference)).sum(axis=0)
         between = (share * (1 - share))[:, None, None] * difference[:, :, None] * difference[:, None, :]
         curve = stay_curve + share[:, None, None] * (left_curve - stay_curve) + between

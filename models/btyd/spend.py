@@ -109,8 +109,9 @@ def fit_gamma_gamma(customers: pd.DataFrame) -> GammaGamma:
     (x, m), n = grouped([frequency[usable], mean[usable]])
     unit = float((n * m).sum() / n.sum())
     step = max(1, len(n) // _ROUGH_ROWS)
-    rough = SpendLikelihood(x[::step], m[::step] / unit, n[::step])
-    end = staged(SpendLikelihood(x, m / unit, n), rough, _STARTS)
+    objective = SpendLikelihood(x, m / unit, n)
+    rough = objective if step == 1 else SpendLikelihood(x[::step], m[::step] / unit, n[::step])
+    end = staged(objective, rough, _STARTS)
     p, q, gamma = np.exp(end.point)
     n_customers = int(n.sum())
     # Amounts were divided by the unit, which the density pays back once a customer.

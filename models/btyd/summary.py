@@ -46,8 +46,10 @@ class Summary:
         return int(self.n.sum())
 
     def thinned(self, n_rows: int) -> "Summary":
-        """Return every so many-th row, less than twice ``n_rows`` of them, for a first and rough fit."""
+        """Return every so many-th row, less than twice ``n_rows`` of them, for a first and rough fit; itself if few."""
         step = max(1, len(self) // n_rows)
+        if step == 1:
+            return self
         return Summary(self.frequency[::step], self.recency[::step], self.T[::step], self.n[::step])
 
 

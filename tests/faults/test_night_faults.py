@@ -19,9 +19,10 @@ pytestmark = pytest.mark.slow
 
 # One process pays for the imports; each night that is to die is a fork of it, and says what it did while it lives.
 VICTIMS = """
-import importlib.util, os, signal, sys
+import gc, importlib.util, os, signal, sys
 from pathlib import Path
 
+gc.disable()
 spec = importlib.util.spec_from_file_location("nights", sys.argv[1])
 nights = sys.modules["nights"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(nights)
@@ -60,6 +61,8 @@ for owner, name in ((Lake, "write"), (Lake, "publish"), (Tracker, "promote"), (T
     setattr(owner, name, dying(getattr(owner, name), name, first=lambda args: args[1]))
 
 nights.Recorder = Victim
+gc.freeze()
+gc.enable()
 stopped = None
 for line in sys.stdin:
     if stopped:

@@ -292,6 +292,24 @@ class TestClimb:
         assert end.at_bound.all()
         assert not end.is_clean
 
+    @pytest.mark.parametrize("room", [1e-2, 1e-4, 1e-6, 12.0])
+    def test_a_ridge_that_leaves_the_box_is_followed_to_its_edge(self, room):
+        """Both rise together for ever, ever more slowly; a step that is bent at the edge would fall off the ridge."""
+        calls = []
+
+        def ridge(point):
+            calls.append(point)
+            across, height = point[1] - point[0] + 3.0, np.exp(-point[1])
+            slope = np.array([2e5 * across, -2e5 * across + height])
+            curve = np.array([[-2e5, 2e5], [2e5, -2e5 - height]])
+            return round(-1e5 * across**2 - height, 9), slope, curve
+
+        end = climb(ridge, np.array([BOUND, BOUND - 3.0]) - room)
+        assert end.has_converged
+        assert end.at_bound.tolist() == [True, False]
+        assert end.point == pytest.approx([BOUND, BOUND - 3.0], abs=1e-6)
+        assert len(calls) < 30
+
     def test_it_never_ends_in_a_valley(self):
         """From the edge of a saddle, where the curvature is of the wrong sign, it climbs all the same."""
 
@@ -317,6 +335,18 @@ class TestClimb:
         end = staged(self.bowl, shifted, [[0.0, 0.0]])
         assert end.point == pytest.approx([1.0, -2.0])
         assert end.n_iterations >= 2
+
+    def test_few_rows_are_their_own_rough_start(self):
+        """The same climb twice would find the same."""
+        calls = []
+
+        def bowl(point):
+            calls.append(point)
+            return self.bowl(point)
+
+        end = staged(bowl, bowl, [[0.0, 0.0]])
+        assert end.point == pytest.approx([1.0, -2.0])
+        assert len(calls) <= 6
 
 
 def spenders(n=1_500, seed=4):

@@ -94,6 +94,15 @@ class TestParts:
         assert found.net.sum() == pytest.approx(truth.net.sum(), rel=0.1)
         assert np.corrcoef(found.probability, chance)[0, 1] > 0.97
 
+    def test_who_does_not_ask_how_often_hears_the_same_of_money(self):
+        X, outcome, exposure, _ = self.made(600)
+        often = np.ones(len(X))
+        whole, money = (fit_parts(X, outcome, exposure, asked, seed=0) for asked in (often, None))
+        found, same = say(*whole, X, exposure, often), say(*money, X, exposure, often)
+        assert np.isfinite(found.purchases).all()
+        assert np.isnan(same.purchases).all()
+        np.testing.assert_array_equal(same.net, found.net)
+
     def test_nobody_is_no_error(self):
         X, outcome, exposure, _ = self.made(600)
         estimator, parts = fit_parts(X, outcome, exposure, np.ones(len(X)), seed=0)

@@ -7,7 +7,7 @@ from features.periods import KEYS
 from features.registry import view
 from features.views import History
 
-_COLUMNS = {
+COLUMNS = {
     "customer_id": "string",
     "plan": "string",
     "started_on": "date",
@@ -29,7 +29,7 @@ def contracts(history: History) -> ibis.Table:
     to_end_days (to the known end of a running version, else null), fee_cents, before_fee_cents (of the version of the
     same plan before it), is_first (the customer's first version of any plan).
     """
-    versions = given(history, "subscriptions", _COLUMNS)
+    versions = given(history, "subscriptions", COLUMNS)
     versions = versions.filter(versions.customer_id.notnull(), versions.started_on.notnull()).distinct()
     began_at = versions.started_on.cast("timestamp(6)")
     versions = versions.mutate(

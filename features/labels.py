@@ -13,6 +13,8 @@ import pandas as pd
 
 from data.errors import ConfigError, LeakageError
 from features.clock import check_instants, local_date, shift
+from features.contract_views import COLUMNS as CONTRACT_COLUMNS
+from features.given import given
 from features.registry import FEATURES
 from features.views import KEYS, History
 
@@ -120,6 +122,92 @@ def next_purchases(
         event_days=found.event_days.cast("int64"),
         observed_days=end.delta(found.as_of_on, unit="day").cast("int64"),
     )
+
+
+def contract_labels(
+    tables: Mapping[str, ibis.Table],
+    as_ofs: Sequence[datetime],
+    timezone: str,
+    horizon_days: int,
+    *,
+    observed_until: datetime,
+    grace_days: int = 0,
+) -> ibis.Table:
+    """Return whether the contracts of every known customer ended for good in the label window.
+
+    Columns: customer_id, as_of, has_churned (a version of a contract ended in the window, and none of the customer's
+    that outlasts it was running or began up to ``grace_days`` later); never null. Who had a contract to lose says
+    ``under_contract``.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions, subscriptions.
+    as_ofs
+        Naive UTC instants, each once.
+    timezone
+        IANA name of the wall clock.
+    horizon_days
+        Length of the window in local calendar days.
+    observed_until
+        Naive UTC instant up to which the truth is known; what was delivered later is not used.
+    grace_days
+        Local calendar days after an end within which a contract counts as renewed.
+
+    Raises
+    ------
+    ConfigError
+        If an instant, the time zone or a length cannot be used.
+    LeakageError
+        If a window and the days of grace end after ``observed_until``.
+    """
+    _windows(as_ofs, timezone, horizon_days + grace_days, 0, observed_until)
+    history = History.at(tables, as_ofs, timezone)
+    until = ibis.literal(observed_until, type="timestamp(6)")
+    told = given(history, "subscriptions", CONTRACT_COLUMNS)
+    told = told.filter(
+        told.started_on.notnull(),
+        told.known_at.isnull() | (told.known_at < until),
+        told.replaced_at.isnull() | (told.replaced_at >= until),
+    )
+    dates = history.as_ofs.select("as_of", "as_of_on")
+    days = dates.as_of_on.cast("date")
+    windows = dates.mutate(ends_on=days + ibis.interval(days=horizon_days))
+    ended = told.join(windows, (told.ended_on >= windows.as_of_on) & (told.ended_on < windows.ends_on))
+    ended = ended.select(*KEYS, "ended_on").distinct()
+    other = told.select(other_id="customer_id", began_on="started_on", until_on="ended_on")
+    outlasts = other.until_on.isnull() | (other.until_on > ended.ended_on)
+    is_renewed = (other.other_id == ended.customer_id) & outlasts
+    is_renewed &= other.began_on <= ended.ended_on + ibis.interval(days=grace_days)
+    gone = ended.anti_join(other, is_renewed).select(*KEYS).distinct().mutate(is_gone=True)
+    found = history.population.left_join(gone, KEYS)
+    return found.select(*KEYS, has_churned=found.is_gone.fill_null(False))
+
+
+def under_contract(tables: Mapping[str, ibis.Table], as_ofs: Sequence[datetime], timezone: str) -> ibis.Table:
+    """Return whether each known customer has a running contract, by what is known at each instant.
+
+    Columns: customer_id, as_of, is_eligible. Who has none is gone already, or never came: a state, not a prediction.
+
+    Parameters
+    ----------
+    tables
+        Accepted tables by name: transactions, subscriptions.
+    as_ofs
+        Naive UTC instants, each once.
+    timezone
+        IANA name of the wall clock.
+
+    Raises
+    ------
+    ConfigError
+        If an instant or the time zone cannot be used.
+    """
+    history = History.at(tables, as_ofs, timezone)
+    contracts = FEATURES.views["contracts"].build(history)
+    running = contracts.group_by(*KEYS).aggregate(is_running=contracts.is_running.any())
+    found = history.population.left_join(running, KEYS)
+    return found.select(*KEYS, is_eligible=found.is_running.fill_null(False))
 
 
 def eligible(

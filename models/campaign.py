@@ -5,7 +5,7 @@ difference is shown beside its placebo, the same difference before the campaign 
 much of it is the choice of customers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from models.effects import (
     design_matrix,
     difference_in_means,
     doubly_robust,
+    e_value,
 )
 from models.overlap import Overlap, overlap, sample_ratio_p_value
 from models.verdict import Verdict, VerdictWord, money
@@ -66,6 +67,8 @@ class _Trial:
     placebo_covariates: Floats
     propensity: Floats | None
     overlap_share: float | None
+    after: Floats | None
+    n_comparisons: int = 1
 
     @property
     def n_treated(self) -> int:
@@ -84,6 +87,7 @@ def judge(
     *,
     margin_share: float,
     seed: int,
+    n_comparisons: int = 1,
 ) -> Verdict:
     """Judge one campaign whose outcome window is over.
 
@@ -94,7 +98,8 @@ def judge(
     customers
         One row per customer eligible at the start: ``customer_id``, ``is_treated`` (targeted, whether reached or not),
         ``outcome_cents`` (spend in the window from the start), ``placebo_outcome_cents`` (spend in the window before
-        it); optional ``propensity`` (known probability of being targeted) and ``is_in_other_campaign``.
+        it); optional ``propensity`` (known probability of being targeted), ``is_in_other_campaign`` and
+        ``after_outcome_cents`` (spend in the window after the outcome window, to see what was only pulled forward).
     covariates
         Features as known at the start, indexed by customer_id; spend of the last weeks must be among them, or the
         adjustment of a campaign that was not randomised is empty.
@@ -104,6 +109,8 @@ def judge(
         Margin per unit of spend, to turn the cost of a contact into the spend that pays for it.
     seed
         Decides the folds of the cross-fitting.
+    n_comparisons
+        Arms that are compared with one control arm: the interval of each widens so that all hold at once.
 
     Returns
     -------
@@ -115,7 +122,7 @@ def judge(
     ValueError
         If a customer_id occurs twice, a spend is null or infinite, or a covariate is infinite.
     """
-    trial = _trial(customers, covariates, placebo_covariates)
+    trial = replace(_trial(customers, covariates, placebo_covariates), n_comparisons=n_comparisons)
     if min(trial.n_treated, trial.n_control) < MIN_ARM:
         return _too_small(campaign, trial)
     naive_placebo = difference_in_means(trial.before, trial.is_treated)
@@ -140,6 +147,7 @@ def _trial(customers: pd.DataFrame, covariates: pd.DataFrame, placebo_covariates
         placebo_covariates=design_matrix(placebo_covariates.reindex(rows.index)),
         propensity=None if np.isnan(known).any() else known,
         overlap_share=float(shared[is_treated].mean()) if shared is not None and is_treated.any() else None,
+        after=_finite(rows["after_outcome_cents"]) if "after_outcome_cents" in rows else None,
     )
 
 
@@ -175,6 +183,7 @@ def _judge_randomised(
     campaign: Campaign, trial: _Trial, naive_placebo: Effect, margin_share: float, seed: int
 ) -> Verdict:
     effect, placebo = _randomised_effects(trial, seed)
+    effect = effect.among(trial.n_comparisons)
     naive = difference_in_means(trial.outcome, trial.is_treated)
     break_even = (campaign.cost_per_contact_cents or 0) / margin_share
     smallest = break_even or _STAND_IN_SHARE * float(trial.outcome[~trial.is_treated].mean())
@@ -197,7 +206,13 @@ def _judge_randomised(
         variance_saved_share=_variance_saved(effect, naive),
         n_more_needed=needed,
         overlap_share=trial.overlap_share,
+        after=None if trial.after is None else _effect_after(trial, trial.after, seed),
+        net=effect.times(margin_share, -(campaign.cost_per_contact_cents or 0)),
     )
+
+
+def _effect_after(trial: _Trial, after: Floats, seed: int) -> Effect:
+    return _randomised_effects(replace(trial, outcome=after), seed)[0]
 
 
 def _randomised_effects(trial: _Trial, seed: int) -> tuple[Effect, Effect]:
@@ -261,6 +276,7 @@ def _judge_observed(campaign: Campaign, trial: _Trial, naive_placebo: Effect, do
         propensity_auc=ground.propensity_auc,
         extreme_share=ground.extreme_share,
         overlap_share=trial.overlap_share,
+        e_value=e_value(estimate.effect, float(trial.outcome[~trial.is_treated].std(ddof=1))),
     )
 
 

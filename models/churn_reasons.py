@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.errors import TrainingError
@@ -20,6 +21,7 @@ N_REASONS = 3
 # An effect below this changes a risk of 20 % by less than one point: too little to tell anybody.
 LEAST_EFFECT = 0.05
 _ROUNDING = 1e-6
+_ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +87,11 @@ def effects(
     typical = _typical(design(comparison, names), categories)
     base = float(log_odds(typical.to_frame().T)[0])
     members = _members(theme_of)
-    by_theme = {theme: _moved(log_odds, X, typical, group) - base for theme, group in members.items()}
-    by_feature = {
-        name: by_theme[theme] if len(members[theme]) == 1 else _moved(log_odds, X, typical, [name]) - base
-        for name, theme in theme_of.items()
-    }
+    alone = [[name] for name, theme in theme_of.items() if len(members[theme]) > 1]
+    moved = _moved(log_odds, X, typical, [*members.values(), *alone])
+    by_theme = {theme: found - base for theme, found in zip(members, moved[: len(members)], strict=True)}
+    of_one = {group[0]: found - base for group, found in zip(alone, moved[len(members) :], strict=True)}
+    by_feature = {name: of_one.get(name, by_theme[theme]) for name, theme in theme_of.items()}
     themes = pd.DataFrame(by_theme, index=X.index)
     gap = float(np.abs(log_odds(X) - base - themes.sum(axis=1)).max()) if len(X) else 0.0
     if gap > _ROUNDING:
@@ -109,14 +111,26 @@ def _members(theme_of: Mapping[str, str]) -> dict[str, list[str]]:
     return {theme: [n for n, t in theme_of.items() if t == theme] for theme in dict.fromkeys(theme_of.values())}
 
 
-def _moved(log_odds: LogOdds, X: pd.DataFrame, typical: pd.Series, group: Sequence[str]) -> FloatArray:
-    """Return the log-odds of the typical customer with one group of features taken from each row."""
+def _moved(log_odds: LogOdds, X: pd.DataFrame, typical: pd.Series, groups: Sequence[Sequence[str]]) -> list[FloatArray]:
+    """Return the log-odds of the typical customer with each group of features taken from each row.
+
+    Asking an estimator costs more than its answer for few rows, so groups are asked together, in bounded memory.
+    """
     if X.empty:
-        return np.empty(0)
-    values, inverse = np.unique(X[list(group)].to_numpy(), axis=0, return_inverse=True)
-    moved = pd.DataFrame(np.tile(typical.to_numpy(), (len(values), 1)), columns=typical.index)
-    moved[list(group)] = values
-    return log_odds(moved)[inverse.ravel()]
+        return [np.empty(0) for _ in groups]
+    found: list[FloatArray] = []
+    waiting: list[tuple[pd.DataFrame, npt.NDArray[np.int64]]] = []
+    for place, group in enumerate(groups):
+        values, inverse = np.unique(X[list(group)].to_numpy(), axis=0, return_inverse=True)
+        moved = pd.DataFrame(np.tile(typical.to_numpy(), (len(values), 1)), columns=typical.index)
+        moved[list(group)] = values
+        waiting.append((moved, inverse.ravel()))
+        if place == len(groups) - 1 or sum(len(rows) for rows, _ in waiting) >= _ROWS_AT_ONCE:
+            said = log_odds(pd.concat([rows for rows, _ in waiting], ignore_index=True))
+            parts = np.split(said, np.cumsum([len(rows) for rows, _ in waiting])[:-1])
+            found += [part[back] for part, (_, back) in zip(parts, waiting, strict=True)]
+            waiting = []
+    return found
 
 
 def reasons(

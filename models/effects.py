@@ -44,6 +44,19 @@ class Effect:
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
+    def among(self, n_comparisons: int) -> "Effect":
+        """Return the effect with the wider interval that holds for all of several comparisons at once (Bonferroni)."""
+        if n_comparisons <= 1:
+            return self
+        wider = stats.norm.ppf(1 - (1 - LEVEL) / 2 / n_comparisons) / stats.norm.ppf((1 + LEVEL) / 2)
+        low, high = (self.estimate + wider * (end - self.estimate) for end in (self.low, self.high))
+        return Effect(self.estimate, self.standard_error, float(low), float(high))
+
+    def times(self, factor: float, plus: float = 0.0) -> "Effect":
+        """Return the effect in another unit, such as margin after cost; the factor is 0 or more."""
+        low, estimate, high = (factor * end + plus for end in (self.low, self.estimate, self.high))
+        return Effect(estimate, factor * self.standard_error, low, high)
+
     @property
     def p_value(self) -> float:
         """Return the two-sided normal p-value of "no effect"; 1 where nothing varies."""
@@ -62,10 +75,13 @@ class DoublyRobust:
         The effect of treating everyone against treating no one.
     propensity
         The probability of treatment of each customer, before clipping: known, or out of fold.
+    scores
+        One number per customer whose mean, over all or over any customers chosen beforehand, estimates their effect.
     """
 
     effect: Effect
     propensity: Floats
+    scores: Floats
 
 
 def difference_in_means(outcome: Floats, is_treated: Flags) -> Effect:
@@ -110,7 +126,7 @@ def adjusted_difference(outcome: Floats, is_treated: Flags, covariates: Floats) 
     from_covariates = float(np.var(centred @ (slope - slope_0))) / len(outcome)
     total = variance + variance_0 + from_covariates
     satterthwaite = variance**2 / freedom + variance_0**2 / freedom_0
-    return _effect(mean - mean_0, total, total**2 / satterthwaite if satterthwaite > 0 else np.inf)
+    return effect_of(mean - mean_0, total, total**2 / satterthwaite if satterthwaite > 0 else np.inf)
 
 
 def doubly_robust(
@@ -154,7 +170,33 @@ def doubly_robust(
     weight = np.clip(propensity, CLIP, 1 - CLIP)
     scores = treated - untreated
     scores += np.where(is_treated, (outcome - treated) / weight, -(outcome - untreated) / (1 - weight))
-    return DoublyRobust(_effect(float(scores.mean()), float(scores.var(ddof=1)) / n, n - 1), propensity)
+    return DoublyRobust(effect_of(float(scores.mean()), float(scores.var(ddof=1)) / n, n - 1), propensity, scores)
+
+
+def e_value(effect: Effect, deviation: float) -> float:
+    """Return how strong a hidden reason would have to be to explain an effect away.
+
+    The E-value (VanderWeele and Ding, 2017) of the end of the interval that is nearer to 0, by their approximation for
+    means: a hidden trait that makes both the treatment and a high outcome so many times as likely would move that end
+    to 0. 1 where the interval contains 0: nothing hidden is needed.
+
+    Parameters
+    ----------
+    effect
+        An adjusted effect.
+    deviation
+        Standard deviation of the outcome without treatment.
+
+    Examples
+    --------
+    >>> round(e_value(Effect(1.0, 0.1, 0.8, 1.2), deviation=2.0), 2)
+    2.23
+    """
+    if not effect.is_significant or deviation <= 0:
+        return 1.0
+    nearer = min(abs(effect.low), abs(effect.high))
+    ratio = float(np.exp(0.91 * nearer / deviation))
+    return ratio + float(np.sqrt(ratio * (ratio - 1)))
 
 
 def design_matrix(features: pd.DataFrame) -> Floats:
@@ -210,7 +252,18 @@ def _arm_mean(outcome: Floats, covariates: Floats) -> tuple[float, float, Floats
     return float(coefficients[0]), variance, coefficients[1:], max(len(outcome) - int(kept.sum()), 1)
 
 
-def _effect(estimate: float, variance: float, freedom: float) -> Effect:
+def effect_of(estimate: float, variance: float, freedom: float) -> Effect:
+    """Return an effect with the interval of a t distribution.
+
+    Parameters
+    ----------
+    estimate
+        The effect.
+    variance
+        Of the estimate.
+    freedom
+        Degrees of freedom of the variance.
+    """
     error = float(np.sqrt(variance))
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Effect(float(estimate), error, float(estimate - reach), float(estimate + reach))

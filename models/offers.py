@@ -6,7 +6,7 @@ horizon, it offers.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -16,9 +16,23 @@ from numpy.typing import NDArray
 
 from models.basket import Integers
 from models.cooccurrence import Floats
+from models.offer_components import Standing, standing
+from models.offer_ranker import Lesson, OfferRanker, learn_ranker
 from models.offer_reasons import Reasons
 from models.recommend import chunks, encode_purchases, situation
-from models.trials import OfferReport, best, calibrate, judge, run_trial, spend_per_taker, tune
+from models.trials import (
+    METHODS,
+    OfferReport,
+    Scorer,
+    Trial,
+    best,
+    calibrate,
+    judge,
+    run_trial,
+    scorer,
+    spend_per_taker,
+    tune,
+)
 
 COLUMNS = ["customer_id", "as_of", "rank", "category", "acceptance_probability", "expected_margin_cents", "reason"]
 """Columns of the published table ``offers``."""
@@ -78,18 +92,24 @@ def plan_offers(
     known = partial(
         situation, purchases, horizon_days=horizon_days, lookback_days=lookback_days, not_offered=not_offered
     )
+    described = partial(standing, purchases, horizon_days=horizon_days, lookback_days=lookback_days)
     earlier = run_trial(purchases, known(before), before, horizon_days, seed)
     ridge = tune(earlier)
     earlier = replace(earlier, known=known(before, ridge=ridge))
     judged = run_trial(purchases, known(last, ridge=ridge), last, horizon_days, seed)
-    report = judge(earlier, judged, ridge, n_offers)
     now = known(as_of, ridge=ridge)
-    model = calibrate(judged, report.ranker)
+    stacked = _Stacked.of(earlier, judged, (described(earlier.known, before), described(judged.known, last)), seed)
+    methods = {name: stacked.both(name, earlier, judged) for name in METHODS if name != "stacked" or stacked.first}
+    report = judge(earlier, judged, methods, ridge, n_offers)
+    model = calibrate(judged, methods[report.method][1])
+    score = scorer(report.method, now)
+    if report.method == "stacked":
+        score = scorer("stacked", now, stacked.learned_twice(seed), described(now, as_of))
     margin_cents = spend_per_taker(purchases, judged, last, horizon_days) * margin_share
     reasons = Reasons.of(rules, purchases.categories, now.weights, now.popularity)
     parts = []
     for rows in chunks(np.arange(len(now.rows))):
-        offered, chance = best(now, report.ranker, model, rows, n_offers)
+        offered, chance = best(now, score, model, rows, n_offers)
         parts.append(
             _frame(purchases.customers[now.rows[rows]], now.owned[rows].toarray() > 0, offered, chance, reasons)
         )
@@ -97,6 +117,31 @@ def plan_offers(
     cents = np.rint(offers["acceptance_probability"].to_numpy() * margin_cents[offers.pop("code").to_numpy()])
     offers = offers.assign(as_of=np.datetime64(as_of, "us"), expected_margin_cents=cents.astype(np.int64))
     return offers[COLUMNS], report
+
+
+@dataclass(frozen=True)
+class _Stacked:
+    """Hold the ranker that learned from the earlier trial alone, so that the judged one is new to it."""
+
+    first: OfferRanker | None
+    lessons: tuple[Lesson, Lesson]
+
+    @classmethod
+    def of(cls, earlier: Trial, judged: Trial, states: tuple[Standing, Standing], seed: int) -> "_Stacked":
+        """Learn from the earlier trial."""
+        lessons = (Lesson(states[0], earlier.taken), Lesson(states[1], judged.taken))
+        return cls(learn_ranker("explore", lessons[:1], seed), lessons)
+
+    def both(self, name: str, earlier: Trial, judged: Trial) -> tuple[Scorer, Scorer]:
+        """Return how a method scores in the earlier and in the judged trial."""
+        states = [lesson.state for lesson in self.lessons]
+        trials = zip((earlier, judged), states, strict=True)
+        one, other = (scorer(name, trial.known, self.first, state) for trial, state in trials)
+        return one, other
+
+    def learned_twice(self, seed: int) -> OfferRanker | None:
+        """Return the ranker for tonight: both trials are over, so it learns from both."""
+        return learn_ranker("explore", self.lessons, seed)
 
 
 def _frame(

@@ -17,6 +17,8 @@ from models.spec import FloatArray
 
 N_RESAMPLES = 200
 LEVEL = 0.90
+_SURENESS = 20.0
+"""Alpha plus beta of the source's distribution of acceptance."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class MaximumProfit:
     share
         Share of the customers to contact.
     threshold
-        Probability from which on to contact; above 1 where contacting nobody is best.
+        Probability from which on to contact; infinite where contacting nobody is best.
+    threshold_low, threshold_high
+        Its interval, from the same resamples.
     """
 
     cents: float
@@ -83,6 +87,28 @@ class MaximumProfit:
     high: float
     share: float
     threshold: float
+    threshold_low: float
+    threshold_high: float
+
+
+def assumed(value: float, contact: float, save_share: float) -> RetentionCosts:
+    """Return the costs of a contact without an incentive that keeps an assumed share of those who would leave.
+
+    Parameters
+    ----------
+    value, contact
+        As in ``RetentionCosts``.
+    save_share
+        Mean of the distribution of acceptance, which is as sure as that of the source; 0 and 1 are kept just inside.
+
+    Examples
+    --------
+    >>> costs = assumed(4_000, 5, 0.1)
+    >>> round(costs.acceptance, 6), round(float(cost_threshold(costs)), 6)
+    (0.1, 0.0125)
+    """
+    mean = min(max(save_share, 0.001), 0.999)
+    return RetentionCosts(value, 0.0, contact, _SURENESS * mean, _SURENESS * (1 - mean))
 
 
 def cost_threshold(costs: RetentionCosts, value: npt.ArrayLike | None = None) -> FloatArray:
@@ -179,11 +205,20 @@ def expected_maximum_profit(
     rng, draws = np.random.default_rng(seed), []
     for _ in range(n_resamples):
         rows = rng.integers(0, len(truth), len(truth))
-        draws.append(_maximum(truth[rows], said[rows], costs)[0])
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if draws else (np.nan, np.nan)
-    n_contacted = round(share * len(said))
-    threshold = float(np.sort(said)[::-1][n_contacted - 1]) if n_contacted else float("inf")
-    return MaximumProfit(cents, float(low), float(high), share, threshold)
+        earned, contacted = _maximum(truth[rows], said[rows], costs)
+        draws.append((earned, _cut(said[rows], contacted)))
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    earnings, cuts = np.array(draws).T if draws else np.full((2, 1), np.nan)
+    low, high = np.quantile(earnings, ends)
+    # Thresholds may be infinite, and so are ordered rather than averaged.
+    lowest, highest = np.quantile(cuts, ends, method="inverted_cdf")
+    return MaximumProfit(cents, float(low), float(high), share, _cut(said, share), float(lowest), float(highest))
+
+
+def _cut(p: FloatArray, share: float) -> float:
+    """Return the score of the last customer on the list."""
+    n_contacted = round(share * len(p))
+    return float(np.sort(p)[::-1][n_contacted - 1]) if n_contacted else float("inf")
 
 
 def _maximum(y: FloatArray, p: FloatArray, costs: RetentionCosts) -> tuple[float, float]:

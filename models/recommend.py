@@ -146,7 +146,7 @@ def situation(
     horizon_days: int,
     lookback_days: int,
     not_offered: Sequence[str] = (),
-    ridge: float = RIDGE,
+    ridge: float | None = RIDGE,
 ) -> Situation:
     """Describe households and categories by what happened before ``at``.
 
@@ -161,7 +161,7 @@ def situation(
     not_offered
         Categories that are evidence but never offers.
     ridge
-        EASE's ridge penalty.
+        EASE's ridge penalty; None leaves the weights out (no rows), where only what is known shall be ranked.
     """
     start, recent = at - timedelta(days=lookback_days), at - timedelta(days=horizon_days)
     everything = bought(purchases, start, at)
@@ -175,7 +175,7 @@ def situation(
         np.log1p(orders),
         np.asarray(owned.sum(axis=0, dtype=np.int64)) / max(len(rows), 1),
         adoption_rate(before, after),
-        ease_weights(owned, ridge),
+        np.empty((0, 0)) if ridge is None else ease_weights(owned, ridge),
         ~np.isin(purchases.categories.astype(str), list(not_offered)),
     )
 

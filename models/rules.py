@@ -10,28 +10,21 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
-from mlxtend.frequent_patterns import association_rules
 from numpy.typing import NDArray
-from scipy import stats
 
-from models.basket import Baskets, Integers, frequent_itemsets, least_count, pair_counts, reaches_share
+from models.basket import Baskets, Integers, least_count
 from models.cooccurrence import Floats, size_adjusted
-
-MEASURES = [
-    "antecedent_support",
-    "consequent_support",
-    "support",
-    "confidence",
-    "lift",
-    "representativity",
-    "leverage",
-    "conviction",
-    "zhangs_metric",
-    "jaccard",
-    "certainty",
-    "kulczynski",
-]
-"""mlxtend's measures of a rule, with underscores for its spaces."""
+from models.counting import frequent_pairs
+from models.rule_measures import (
+    MEASURES,
+    PairRules,
+    benjamini_hochberg,
+    fisher_p,
+    lift_interval,
+    pair_measures,
+    pair_rules,
+)
+from models.strata import months, within_strata
 
 EVIDENCE = [
     "n_orders",
@@ -42,6 +35,8 @@ EVIDENCE = [
     "adjusted_lift",
     "adjusted_p_value",
     "adjusted_q_value",
+    "within_month_lift",
+    "within_month_p_value",
     "is_significant",
     "confirmed_lift",
     "confirmed_p_value",
@@ -49,7 +44,8 @@ EVIDENCE = [
     "confirmed_adjusted_p_value",
     "is_confirmed",
 ]
-"""What the tests add; the ``confirmed_`` columns are null where the later orders were not asked."""
+"""What the tests add; the ``within_month_`` columns tell a lift that the season makes from one that stays in each month
+(no test of survival); the ``confirmed_`` columns are null where the later orders were not asked."""
 
 COLUMNS = ["as_of", "antecedents", "consequents", *MEASURES, *EVIDENCE]
 """Columns of the published table ``rules``."""
@@ -92,78 +88,6 @@ class RuleReport:
         )
 
 
-def association_measures(itemsets: pd.DataFrame) -> pd.DataFrame:
-    """Return every rule of the itemsets with mlxtend's measures under names with underscores.
-
-    Parameters
-    ----------
-    itemsets
-        Columns ``support``, ``itemsets``, ``n_orders``, closed under subsets.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``antecedents`` and ``consequents`` as frozensets, ``MEASURES`` and ``n_orders`` (baskets with the whole rule).
-        ``conviction`` is infinite where the confidence is 1.
-    """
-    if not (itemsets["itemsets"].map(len) > 1).any():
-        empty = {name: pd.Series(dtype=float) for name in MEASURES}
-        sides = {name: pd.Series(dtype=object) for name in ("antecedents", "consequents")}
-        return pd.DataFrame({**sides, **empty, "n_orders": pd.Series(dtype=np.int64)})
-    # A category that is in every basket makes mlxtend divide by zero before it puts the defined value.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rules: pd.DataFrame = association_rules(itemsets, metric="support", min_threshold=0.0)
-    rules.columns = rules.columns.str.replace(" ", "_")
-    counts = dict(zip(itemsets["itemsets"], itemsets["n_orders"], strict=True))
-    whole = [counts[a | c] for a, c in zip(rules["antecedents"], rules["consequents"], strict=True)]
-    return rules.assign(n_orders=np.array(whole, dtype=np.int64))
-
-
-def fisher_p(n_both: Integers, n_first: Integers, n_second: Integers, n: int) -> Floats:
-    """Return Fisher's exact one-sided p-value of each 2 x 2 table, for more joint baskets than by chance.
-
-    Examples
-    --------
-    >>> fisher_p(np.array([3]), np.array([4]), np.array([4]), 8).round(4).tolist()
-    [0.2429]
-    """
-    return np.asarray(stats.hypergeom.sf(n_both - 1, n, n_first, n_second), dtype=np.float64)
-
-
-def benjamini_hochberg(p_value: Floats, n_hypotheses: int) -> Floats:
-    """Return the q-values of the given p-values among ``n_hypotheses`` tests; those not given count as p = 1.
-
-    Examples
-    --------
-    >>> benjamini_hochberg(np.array([0.001, 0.04]), 10).tolist()
-    [0.01, 0.2]
-    """
-    order = np.argsort(p_value, kind="stable")[::-1]
-    scaled = p_value[order] * n_hypotheses / np.arange(len(p_value), 0, -1)
-    q_value = np.empty(len(p_value))
-    q_value[order] = np.minimum(np.minimum.accumulate(scaled), 1.0)
-    return q_value
-
-
-def lift_interval(
-    n_both: Integers, n_first: Integers, n_second: Integers, n: int, level: float = 0.95
-) -> tuple[Floats, Floats]:
-    """Return the ends of the lift's interval by the delta method on its logarithm, orders taken as independent.
-
-    The variance of ``log(lift)`` is ``(1/p_both - 1/p_first - 1/p_second + 2 lift - 1) / n`` for multinomial counts.
-
-    Examples
-    --------
-    >>> low, high = lift_interval(np.array([40]), np.array([100]), np.array([100]), 1000)
-    >>> [round(float(end), 2) for end in (*low, *high)]
-    [3.23, 4.96]
-    """
-    lift = n_both / n_first * n / n_second
-    variance = 1 / n_both - 1 / n_first - 1 / n_second + (2 * lift - 1) / n
-    reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(np.maximum(variance, 0.0))
-    return lift * np.exp(-reach), lift * np.exp(reach)
-
-
 def mine_rules(
     baskets: Baskets,
     as_of: datetime,
@@ -195,10 +119,11 @@ def mine_rules(
     """
     earlier = baskets.where(baskets.times < np.datetime64(confirm_from))
     later = baskets.where((baskets.times >= np.datetime64(confirm_from)) & (baskets.times < np.datetime64(as_of)))
-    counts = pair_counts(earlier.matrix)
-    frequent = np.flatnonzero(np.diag(counts) >= least_count(min_support, earlier.n_baskets))
+    least = least_count(min_support, earlier.n_baskets)
+    single = np.bincount(earlier.matrix.indices, minlength=len(earlier.items))
+    frequent = np.flatnonzero(single >= least)
     earlier, later = _narrow(earlier, frequent), _narrow(later, frequent)
-    rules = _candidates(earlier, counts[np.ix_(frequent, frequent)], min_support, min_confidence)
+    rules = _candidates(earlier, pair_rules(frequent_pairs(earlier.matrix, least), earlier.n_baskets, min_confidence))
     n_hypotheses = len(frequent) * (len(frequent) - 1) // 2
     pairs = _tested(earlier, rules[["first", "second"]].drop_duplicates(), n_hypotheses, level)
     pairs = _confirmed(later, pairs, level)
@@ -219,25 +144,19 @@ def _narrow(baskets: Baskets, columns: Integers) -> Baskets:
     return replace(baskets, matrix=baskets.matrix[:, columns], items=baskets.items[columns])
 
 
-def _candidates(earlier: Baskets, counts: Integers, min_support: float, min_confidence: float) -> pd.DataFrame:
-    """Return the rules that reach both thresholds, with names and the columns ``first < second`` of their pair."""
-    rules = association_measures(frequent_itemsets(earlier, min_support))
-    left = np.array([next(iter(side)) for side in rules["antecedents"]], dtype=np.int64)
-    right = np.array([next(iter(side)) for side in rules["consequents"]], dtype=np.int64)
-    enough = reaches_share(rules["n_orders"].to_numpy(), np.diag(counts)[left], min_confidence)
-    rules = rules.assign(
-        antecedents=earlier.items[left],
-        consequents=earlier.items[right],
-        first=np.minimum(left, right),
-        second=np.maximum(left, right),
-    )
-    return rules[enough].reset_index(drop=True)
+def _candidates(earlier: Baskets, rules: PairRules) -> pd.DataFrame:
+    """Return the rules with names and measures, and the columns ``first < second`` of their pair."""
+    left, right = rules.antecedent, rules.consequent
+    sides = {"antecedents": earlier.items[left], "consequents": earlier.items[right], "n_orders": rules.n_both}
+    pair = {"first": np.minimum(left, right), "second": np.maximum(left, right)}
+    return pair_measures(rules).assign(**sides, **pair)
 
 
 def _tested(earlier: Baskets, pairs: pd.DataFrame, n_hypotheses: int, level: float) -> pd.DataFrame:
     """Return the pairs with lift interval, both tests and both q-values on the earlier orders."""
     first, second = pairs["first"].to_numpy(), pairs["second"].to_numpy()
     adjusted = size_adjusted(earlier, first, second)
+    within = within_strata(earlier, first, second, months(earlier.times))
     single = np.asarray(earlier.matrix.sum(axis=0, dtype=np.int64))
     n_both, n_first, n_second = adjusted.n_orders, single[first], single[second]
     low, high = lift_interval(n_both, n_first, n_second, earlier.n_baskets)
@@ -251,6 +170,8 @@ def _tested(earlier: Baskets, pairs: pd.DataFrame, n_hypotheses: int, level: flo
         adjusted_lift=adjusted.lift,
         adjusted_p_value=adjusted.p_value,
         adjusted_q_value=benjamini_hochberg(adjusted.p_value, n_hypotheses),
+        within_month_lift=within.within_lift,
+        within_month_p_value=within.p_value,
     )
     return tested.assign(is_significant=(tested["q_value"] <= level) & (tested["adjusted_q_value"] <= level))
 

@@ -1,5 +1,10 @@
-"""Past trials of the offers: tune and calibrate on one horizon, judge on the next one, against popularity."""
+"""Past trials of the offers: tune and calibrate on one horizon, judge on the next one, against popularity.
 
+Three methods compete, from the simplest on: popularity, EASE times adoption, the stacked ranker. A later one takes the
+place of the one before only where its paired difference on the judged horizon lies above 0 with its whole interval.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,9 +18,10 @@ from models.basket import Incidence, Integers
 from models.cooccurrence import Floats
 from models.evaluation import Estimate
 from models.gate import Decision
+from models.offer_components import Standing
+from models.offer_ranker import OfferRanker
 from models.recommend import (
     Purchases,
-    Ranker,
     Situation,
     bought,
     chunks,
@@ -28,6 +34,12 @@ from models.recommend import (
 
 RIDGES = (100.0, 300.0, 1_000.0, 3_000.0)
 """Ridge penalties of EASE that are tried."""
+
+Scorer = Callable[[Integers], Floats]
+"""Scores of all categories for some households, larger is better; minus infinity where there is no offer."""
+
+METHODS = ("popularity", "ease", "stacked")
+"""The competing methods, simplest first."""
 
 MAX_CELLS = 2_000_000
 """Households times categories that tuning, calibrating and judging look at; of more households a sample is drawn."""
@@ -42,45 +54,46 @@ class OfferReport:
 
     Parameters
     ----------
+    method
+        The method that ranks, one of ``METHODS``.
     decision
-        Whether EASE times adoption ranks (``promoted``), or popularity because EASE was not better (``refused``).
+        Whether it is better than popularity (``promoted``), or popularity ranks because nothing is (``refused``).
     ridge
         EASE's penalty, tuned one horizon before the judged one.
     n_households
         Judged households that took up at least one category new to them.
-    recall, baseline_recall
-        Mean share of a household's new categories among the first ten, by EASE and by popularity.
-    ndcg, baseline_ndcg, difference
-        NDCG at 10 likewise, and EASE minus popularity, paired by household; 95 % intervals.
+    ndcg, recall
+        NDCG at 10, and mean share of a household's new categories among the first ten, of each method; 95 % intervals.
+    differences
+        NDCG at 10 of each other method minus popularity's, paired by household.
     hit_share
         Of all judged households, the share that bought at least one of its offers.
     n_expected, n_accepted
         Offers that the calibrated chances promised to be bought, and those that were.
     """
 
+    method: str
     decision: Decision
     ridge: float
     n_households: int
-    recall: Estimate
-    baseline_recall: Estimate
-    ndcg: Estimate
-    baseline_ndcg: Estimate
-    difference: Estimate
+    ndcg: Mapping[str, Estimate]
+    recall: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
     hit_share: Estimate
     n_expected: float
     n_accepted: int
 
-    @property
-    def ranker(self) -> Ranker:
-        """The ranker that the gate allows."""
-        return _allowed(self.decision)
-
     def __str__(self) -> str:
         return (
             f"last horizon: {self.n_accepted:,} offers bought where {self.n_expected:,.0f} were expected; "
-            f"{self.hit_share.value:.0%} of households bought one of theirs; NDCG@10 {self.ndcg.value:.3f}, "
-            f"popularity {self.baseline_ndcg.value:.3f}, difference {self.difference}"
+            f"{self.hit_share.value:.0%} of households bought one of theirs; NDCG@10 {self._values()}"
         )
+
+    def _values(self) -> str:
+        ours, popular = self.ndcg[self.method].value, self.ndcg["popularity"].value
+        if self.method == "popularity":
+            return f"{popular:.3f}, by popularity"
+        return f"{ours:.3f}, popularity {popular:.3f}, difference {self.differences[self.method]}"
 
 
 @dataclass(frozen=True)
@@ -119,20 +132,36 @@ def run_trial(purchases: Purchases, known: Situation, at: datetime, horizon_days
     return Trial(known, taken, np.sort(drawn).astype(np.int64))
 
 
+def scorer(method: str, known: Situation, ranker: OfferRanker | None = None, state: Standing | None = None) -> Scorer:
+    """Return how a method scores at an instant; ``stacked`` needs the ranker and what it reads."""
+    if method == "stacked" and ranker is not None and state is not None:
+        read: dict[bytes, Floats] = {}
+
+        def stacked(rows: Integers) -> Floats:
+            # Tuning, judging and calibrating ask for the same households; their components are the cost.
+            name = rows.tobytes()
+            if name not in read:
+                read[name] = np.where(known.is_offerable, ranker.log_scores(state, rows), -np.inf)
+            return read[name]
+
+        return stacked
+    return lambda rows: log_scores(known, "popularity" if method == "popularity" else "ease", rows)
+
+
 def tune(trial: Trial) -> float:
     """Return the ridge penalty with the best mean NDCG at 10; of equal ones the smallest."""
     tried = [replace(trial.known, weights=ease_weights(trial.known.owned, ridge)) for ridge in RIDGES]
-    means = [np.nanmean(_gains(replace(trial, known=known), "ease")[0]) for known in tried]
+    means = [np.nanmean(_gains(trial, scorer("ease", known))[0]) for known in tried]
     return RIDGES[int(np.argmax(means))]
 
 
-def _gains(trial: Trial, ranker: Ranker) -> tuple[Floats, Floats]:
+def _gains(trial: Trial, score: Scorer) -> tuple[Floats, Floats]:
     """Return NDCG and recall at 10 of each looked-at household."""
-    found = [gains(log_scores(trial.known, ranker, rows), trial.taken[rows].toarray()) for rows in chunks(trial.sample)]
+    found = [gains(score(rows), trial.taken[rows].toarray()) for rows in chunks(trial.sample)]
     return np.concatenate([ndcg for ndcg, _ in found]), np.concatenate([recall for _, recall in found])
 
 
-def calibrate(trial: Trial, ranker: Ranker) -> Pipeline:
+def calibrate(trial: Trial, score: Scorer) -> Pipeline:
     """Learn the chance that a household takes up a category from its score and the household's activity.
 
     Logistic regression (Platt 1999) on linear splines of the logarithm of the score and of ``activity``, over all
@@ -141,7 +170,7 @@ def calibrate(trial: Trial, ranker: Ranker) -> Pipeline:
     """
     features, labels = [], []
     for rows in chunks(trial.sample):
-        scores = log_scores(trial.known, ranker, rows)
+        scores = score(rows)
         could = np.isfinite(scores)
         features.append(_features(trial.known, rows, scores)[could])
         labels.append(trial.taken[rows].toarray()[could])
@@ -158,9 +187,9 @@ def _features(known: Situation, rows: Integers, scores: Floats) -> Floats:
     return np.stack([scores, activity], axis=-1)
 
 
-def best(known: Situation, ranker: Ranker, model: Pipeline, rows: Integers, n_offers: int) -> tuple[Integers, Floats]:
+def best(known: Situation, score: Scorer, model: Pipeline, rows: Integers, n_offers: int) -> tuple[Integers, Floats]:
     """Return the best categories of some rows and their chances, which never rise; NaN where no offer is left."""
-    scores = log_scores(known, ranker, rows)
+    scores = score(rows)
     offered = top(scores, n_offers)
     features = np.take_along_axis(_features(known, rows, scores), offered[:, :, None], axis=1)
     chance = np.full(offered.shape, np.nan)
@@ -171,38 +200,51 @@ def best(known: Situation, ranker: Ranker, model: Pipeline, rows: Integers, n_of
     return offered, np.minimum.accumulate(chance, axis=1)
 
 
-def judge(earlier: Trial, judged: Trial, ridge: float, n_offers: int) -> OfferReport:
-    """Judge the ranker and the chances, both learned on the earlier trial, on a trial that begins where it ended."""
-    ndcg, recall = _gains(judged, "ease")
-    base_ndcg, base_recall = _gains(judged, "popularity")
-    has_target = ~np.isnan(ndcg)
-    found, baseline, difference = (_mean(x[has_target]) for x in (ndcg, base_ndcg, ndcg - base_ndcg))
-    decision = _decide(found, baseline, difference)
-    ranker = _allowed(decision)
-    model = calibrate(earlier, ranker)
+def judge(
+    earlier: Trial,
+    judged: Trial,
+    methods: Mapping[str, tuple[Scorer, Scorer]],
+    ridge: float,
+    n_offers: int,
+) -> OfferReport:
+    """Judge methods and chances, both learned on the earlier trial, on a trial that begins where it ended.
+
+    Parameters
+    ----------
+    earlier, judged
+        The trials.
+    methods
+        How each method scores in the earlier and in the judged trial; ``popularity`` must be among them.
+    ridge, n_offers
+        For the record; offers per household.
+    """
+    found = {name: _gains(judged, methods[name][1]) for name in METHODS if name in methods}
+    has_target = ~np.isnan(found["popularity"][0])
+    ndcg = {name: _mean(values[0][has_target]) for name, values in found.items()}
+    gap = {name: _mean((found[name][0] - found["popularity"][0])[has_target]) for name in found}
+    method = "popularity"
+    for name in list(found)[1:]:
+        if _mean((found[name][0] - found[method][0])[has_target]).low > 0:
+            method = name
+    model = calibrate(earlier, methods[method][0])
     hits, expected = [], 0.0
     for rows in chunks(judged.sample):
-        offered, chance = best(judged.known, ranker, model, rows, n_offers)
+        offered, chance = best(judged.known, methods[method][1], model, rows, n_offers)
         hits.append(np.take_along_axis(judged.taken[rows].toarray(), offered, axis=1))
         expected += float(np.nansum(chance))
     accepted = np.concatenate(hits)
     return OfferReport(
-        decision=decision,
+        method=method,
+        decision=_decide(method, ndcg, gap),
         ridge=ridge,
         n_households=int(has_target.sum()),
-        recall=_mean(recall[has_target]),
-        baseline_recall=_mean(base_recall[has_target]),
-        ndcg=found,
-        baseline_ndcg=baseline,
-        difference=difference,
+        ndcg=ndcg,
+        recall={name: _mean(values[1][has_target]) for name, values in found.items()},
+        differences={name: gap[name] for name in list(found)[1:]},
         hit_share=_mean(accepted.any(axis=1).astype(float)),
         n_expected=expected,
         n_accepted=int(accepted.sum()),
     )
-
-
-def _allowed(decision: Decision) -> Ranker:
-    return "ease" if decision.decision == "promoted" else "popularity"
 
 
 def _mean(values: Floats) -> Estimate:
@@ -212,16 +254,23 @@ def _mean(values: Floats) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach, len(values))
 
 
-def _decide(candidate: Estimate, baseline: Estimate, difference: Estimate) -> Decision:
-    is_better = difference.low > 0
+_NAMES = {"ease": "EASE times adoption", "stacked": "the stacked ranker"}
+
+
+def _decide(method: str, ndcg: Mapping[str, Estimate], gap: Mapping[str, Estimate]) -> Decision:
+    """Record the choice; where popularity stays, the numbers are those of the best of the others."""
+    is_better = method != "popularity"
+    shown = method if is_better else max(list(gap)[1:], key=lambda name: (gap[name].value, name))
     verb = "ranks better than" if is_better else "does not rank better than"
+    difference = gap[shown]
+    name = _NAMES[shown][:1].upper() + _NAMES[shown][1:]
     return Decision(
         decision="promoted" if is_better else "refused",
-        reason=f"EASE times adoption {verb} popularity: NDCG@10 difference {difference}",
+        reason=f"{name} {verb} popularity: NDCG@10 difference {difference}",
         metric="ndcg_at_10",
-        candidate_value=candidate.value,
+        candidate_value=ndcg[shown].value,
         reference="baseline",
-        reference_value=baseline.value,
+        reference_value=ndcg["popularity"].value,
         difference=difference.value,
         difference_low=difference.low,
         difference_high=difference.high,

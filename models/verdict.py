@@ -49,6 +49,13 @@ class Verdict:
         Overlap, see ``models.overlap``; null where the assignment probability is known.
     overlap_share
         Share of the targeted who were in another campaign at the time; null where unknown.
+    after
+        The effect in the window after the outcome window; null where that is not over or nobody drew lots.
+    net
+        Margin after cost per targeted customer; null where nothing causal is claimed.
+    e_value
+        How many times as likely a hidden reason would have to make both being targeted and spending more, to explain
+        the adjusted difference; 1 where nothing needs explaining, null where lots were drawn.
     """
 
     campaign_id: str
@@ -70,6 +77,9 @@ class Verdict:
     propensity_auc: float | None = None
     extreme_share: float | None = None
     overlap_share: float | None = None
+    after: Effect | None = None
+    net: Effect | None = None
+    e_value: float | None = None
 
     @property
     def words(self) -> str:
@@ -80,7 +90,7 @@ class Verdict:
             VerdictWord.NOT_ENOUGH_DATA: _say_not_enough_data,
             VerdictWord.NOT_PROVEN: _say_not_proven,
         }
-        return sayings[self.word](self)
+        return " ".join(filter(None, (sayings[self.word](self), _say_after(self), _say_hidden(self))))
 
 
 def money(cents: float) -> str:
@@ -148,6 +158,24 @@ def _cents(effect: Effect | None, part: str) -> int | None:
 
 def _with_interval(effect: Effect) -> str:
     return f"{money(effect.estimate)} [95 %: {money(effect.low)} to {money(effect.high)}]"
+
+
+def _say_after(verdict: Verdict) -> str:
+    """Tell what was only bought earlier; silent where that cannot be seen."""
+    if verdict.after is None or verdict.effect is None or verdict.after.high >= 0:
+        return ""
+    left = f"{money(verdict.effect.estimate + verdict.after.estimate)} in {2 * verdict.window_days} days"
+    return f"Some of it was only bought earlier: {_with_interval(verdict.after)} in the window after, {left}."
+
+
+def _say_hidden(verdict: Verdict) -> str:
+    """Tell how easily something hidden explains a difference that the adjustment left."""
+    if verdict.e_value is None or verdict.e_value <= 1:
+        return ""
+    return (
+        f"A hidden reason that makes being targeted and spending more {verdict.e_value:.1f} times as likely each would "
+        "explain the difference."
+    )
 
 
 def _say_effect(verdict: Verdict) -> str:

@@ -20,7 +20,7 @@ from data.lake import Lake, Snapshot
 from data.private import write_private
 from features.clock import shift
 from features.extracts import known_span
-from features.labels import eligible, labels
+from features.labels import eligible, under_contract
 from features.matrix import collect
 from features.registry import FEATURES
 from features.views import KEYS
@@ -32,11 +32,11 @@ from models.replay import RECENCY, SERVING, Economics, ageing, earnings, quality
 from pipelines.catalogue import published
 from pipelines.consent import statements, trainable
 from pipelines.judge import decided, kinds_of
-from pipelines.observe import LABELS, Dates, cut_dates
+from pipelines.observe import LABELS, Dates, cut_dates, truth_of
 from pipelines.report.document import plain
 from pipelines.run import Run, local_midnight
 from pipelines.settings import Settings
-from pipelines.train import Split, learned, split_by_time
+from pipelines.train import Split, churn_inputs, learned, split_by_time
 
 _WRITTEN = ("quality", "ageing", "earnings", "decisions")
 
@@ -175,7 +175,7 @@ class _History:
         nights, skipped = {}, []
         for day in days:
             as_of = local_midnight(day, self.timezone)
-            if shift(as_of, self.horizon_days, self.timezone) > self.snapshot.as_of:
+            if shift(as_of, self.horizon_days + self.settings.churn.grace_days, self.timezone) > self.snapshot.as_of:
                 skipped.append(f"{day}: its horizon of {self.horizon_days} days is not over")
                 continue
             first_at = known_span(self.tables, as_of).to_pyarrow()["first_at"][0].as_py()
@@ -192,13 +192,19 @@ class _History:
     def known(self, instants: Sequence[datetime], names: Sequence[str]) -> pd.DataFrame:
         """Return the features of all customers at each instant, and whether they are eligible."""
         features = collect(self.tables, instants, self.timezone, names).to_pandas()
-        who = eligible(self.tables, instants, self.timezone, self.settings.churn.eligible_days).to_pyarrow().to_pandas()
+        churn = self.settings.churn
+        asked = (
+            under_contract(self.tables, instants, self.timezone)
+            if churn.kind == "contract"
+            else eligible(self.tables, instants, self.timezone, churn.eligible_within(self.horizon_days))
+        )
+        who = asked.to_pyarrow().to_pandas()
         rows: pd.DataFrame = features.merge(who, on=list(KEYS), validate="1:1")
         return rows.sort_values(["as_of", "customer_id"], kind="stable", ignore_index=True)
 
     def truth(self, instants: Sequence[datetime], observed_until: datetime) -> pd.DataFrame:
         """Return what happened in the horizon after each instant, by what was known at another."""
-        known = labels(self.tables, instants, self.timezone, self.horizon_days, observed_until=observed_until)
+        known = truth_of(self.settings, self.tables, instants, self.horizon_days, observed_until)
         found: pd.DataFrame = known.to_pyarrow().select([*KEYS, *LABELS]).to_pandas()
         return found.astype({"has_churned": int})
 
@@ -215,7 +221,12 @@ class _Replay:
         known = tuple(FEATURES)
         self.names = tuple(
             sorted(
-                {*churn.SPEC.resolve(known), *value.SPEC.resolve(known), churn.SPEC.baseline, value.SPEC.baseline}
+                {
+                    *churn_inputs(settings.churn, known),
+                    *value.SPEC.resolve(known),
+                    churn.SPEC.baseline,
+                    value.SPEC.baseline,
+                }
                 | {name for name in THIRDS if name in known}
             )
         )
@@ -248,7 +259,7 @@ class _Replay:
         serving: datetime | None = None
         for as_of, dates in sorted(self.nights.items()):
             split = self._split(everybody, as_of, dates)
-            leaving, worth = learned(split, self.history.horizon_days, self.settings.seed)
+            leaving, worth = learned(split, self.history.horizon_days, self.settings.seed, self.settings.churn)
             made[as_of] = churn.choose(leaving)
             rule = RecencyBaseline(split.past, churn.SPEC.baseline)
             decision = self._decided(split, made[as_of], rule, None if serving is None else made[serving])

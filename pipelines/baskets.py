@@ -77,14 +77,13 @@ def _counts(counts: RuleReport) -> pd.DataFrame:
 
 
 def _quality(report: OfferReport) -> pd.DataFrame:
-    measured: dict[tuple[str, str], Estimate] = {
-        ("ease", "recall_at_10"): report.recall,
-        ("popularity", "recall_at_10"): report.baseline_recall,
-        ("ease", "ndcg_at_10"): report.ndcg,
-        ("popularity", "ndcg_at_10"): report.baseline_ndcg,
-        ("ease minus popularity", "ndcg_at_10"): report.difference,
-        (report.ranker, "hit_share"): report.hit_share,
-    }
+    """Return one row per method and measure: the method that ranks first, then popularity, then the others."""
+    best = report.method if report.method != "popularity" else "ease"
+    names = [best, *(name for name in ("popularity", *report.differences) if name != best)]
+    measured: dict[tuple[str, str], Estimate] = {(name, "recall_at_10"): report.recall[name] for name in names}
+    measured |= {(name, "ndcg_at_10"): report.ndcg[name] for name in names}
+    measured |= {(f"{name} minus popularity", "ndcg_at_10"): gap for name, gap in report.differences.items()}
+    measured[report.method, "hit_share"] = report.hit_share
     rows = [(*name, found.value, found.low, found.high) for name, found in measured.items()]
     frame = pd.DataFrame(rows, columns=["method", "metric", "value", "low", "high"])
     return frame.assign(decision=report.decision.decision, reason=report.decision.reason, sentence=str(report))

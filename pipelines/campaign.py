@@ -1,6 +1,6 @@
 """Campaigns: every campaign that is over gets a verdict, which is "not proven" where nobody drew lots."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -44,8 +44,8 @@ def _judged(run: Run, versions: Versions) -> pa.Table:
     tables = run.people(versions)
     windows = _windows(run, run.frame("campaigns", versions, sliced=False).to_pandas())
     contacts = tables["contacts"].to_pyarrow().to_pandas()
-    seen = _seen(run, tables, windows) if windows else pd.DataFrame()
-    judged = (_verdict(run, window, contacts, seen) for window in windows)
+    seen = seen_by(run, tables, windows) if windows else pd.DataFrame()
+    judged = (verdict_of(run, window, contacts, seen) for window in windows)
     verdicts = [verdict for verdict in judged if verdict is not None]
     return to_table(verdicts_frame(verdicts, run.as_of), run.as_of)
 
@@ -72,18 +72,54 @@ def _windows(run: Run, campaigns: pd.DataFrame) -> list[Window]:
     return found
 
 
-def _seen(run: Run, tables: Mapping[str, ibis.Table], windows: list[Window]) -> pd.DataFrame:
-    """Return features, eligibility and spend of every customer at every start and placebo start, in one pass."""
-    settings, timezone = run.settings.campaigns, run.settings.company.timezone
+def seen_by(run: Run, tables: Mapping[str, ibis.Table], windows: Sequence[Window]) -> pd.DataFrame:
+    """Return features, eligibility and spend of every customer at every start and placebo start, in one pass.
+
+    Parameters
+    ----------
+    run
+        Gives the settings and what is known.
+    tables
+        Accepted tables, each person by one id.
+    windows
+        Campaigns whose outcome windows are over.
+    """
+    timezone = run.settings.company.timezone
+    (days,) = {window.campaign.window_days for window in windows}
     instants = sorted({at for window in windows for at in (window.starts_at, window.placebo_at)})
     matrix = feature_matrix(tables, instants, timezone, INPUTS)
-    who = eligible(tables, instants, timezone, run.settings.churn.eligible_days)
-    spent = labels(tables, instants, timezone, settings.outcome_days, observed_until=run.as_of)
+    who = eligible(tables, instants, timezone, run.settings.churn.eligible_within(days))
+    spent = labels(tables, instants, timezone, days, observed_until=run.as_of)
     keys = ["customer_id", "as_of"]
     return to_frame(matrix.join(who, keys).join(spent.select(*keys, "spend_cents"), keys))
 
 
-def _verdict(run: Run, window: Window, contacts: pd.DataFrame, seen: pd.DataFrame) -> Verdict | None:
+def verdict_of(
+    run: Run,
+    window: Window,
+    contacts: pd.DataFrame,
+    seen: pd.DataFrame,
+    *,
+    n_comparisons: int = 1,
+    after: pd.Series | None = None,
+) -> Verdict | None:
+    """Return the verdict on one campaign, null where none of its customers is known.
+
+    Parameters
+    ----------
+    run
+        Gives margin and seed.
+    window
+        The campaign and its windows.
+    contacts
+        Rows of the campaign: ``campaign_id``, ``customer_id``, ``arm``, ``propensity``.
+    seen
+        From ``seen_by``.
+    n_comparisons
+        Arms that are compared with control at once.
+    after
+        Spend in the window after the outcome window by customer_id, where that is over too.
+    """
     at_start = seen[(seen["as_of"] == window.starts_at) & seen["is_eligible"]].set_index("customer_id").sort_index()
     before = seen[seen["as_of"] == window.placebo_at].set_index("customer_id").sort_index()
     mine = contacts[contacts["campaign_id"] == window.campaign.campaign_id].set_index("customer_id")
@@ -102,6 +138,8 @@ def _verdict(run: Run, window: Window, contacts: pd.DataFrame, seen: pd.DataFram
             "is_in_other_campaign": at_start["is_in_campaign"].to_numpy(),
         }
     )
+    if after is not None:
+        customers["after_outcome_cents"] = after.reindex(at_start.index).fillna(0).to_numpy()
     if mine["propensity"].notna().all():
         customers["propensity"] = mine["propensity"].reindex(at_start.index).to_numpy()
     names = list(INPUTS)
@@ -112,4 +150,5 @@ def _verdict(run: Run, window: Window, contacts: pd.DataFrame, seen: pd.DataFram
         before[names],
         margin_share=run.settings.money.margin_share,
         seed=run.settings.seed,
+        n_comparisons=n_comparisons,
     )

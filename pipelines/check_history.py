@@ -49,15 +49,18 @@ def churn_facts(tables: Tables, settings: Settings, as_of: datetime, first_at: d
             problem = f"{error.found} is too short: {error.expected}"
         else:
             by_date = _rates(tables, settings, [*dates.training, dates.judging], horizon_days, as_of)
-    earliest = shift(first_at, churn.eligible_days, timezone)
     ends = [(days, shift(as_of, -days, timezone)) for days in HORIZONS]
-    by_horizon = [_rates(tables, settings, [at], days, as_of) for days, at in ends if at >= earliest]
+    by_horizon = [
+        _rates(tables, settings, [at], days, as_of)
+        for days, at in ends
+        if at >= shift(first_at, churn.eligible_within(days), timezone)
+    ]
     return ChurnFacts(
         horizon_days=horizon_days,
         is_capped=bool(choice and choice.is_capped),
         sentence=choice.sentence if choice else "",
         is_set=churn.horizon_days is not None,
-        eligible_days=churn.eligible_days,
+        eligible_days=churn.eligible_within(horizon_days or HORIZONS[0]),
         by_horizon=tuple(rate for rates in by_horizon for rate in rates),
         by_date=by_date,
         n_training_dates=max(len(by_date) - 1, 0),
@@ -83,7 +86,7 @@ def _rates(
 ) -> tuple[BaseRate, ...]:
     """Return at each date how many of the eligible customers bought nothing in the horizon after it."""
     timezone = settings.company.timezone
-    who = eligible(tables, dates, timezone, settings.churn.eligible_days)
+    who = eligible(tables, dates, timezone, settings.churn.eligible_within(horizon_days))
     truth = labels(tables, dates, timezone, horizon_days, observed_until=as_of)
     known = truth.join(who.filter(who.is_eligible), KEYS)
     counted = known.group_by("as_of").aggregate(n=known.count(), n_churned=known.has_churned.sum())

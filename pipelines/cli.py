@@ -5,6 +5,7 @@ is imported, which the command sets first.
 """
 # ruff: noqa: PLC0415
 
+import gc
 import logging
 import os
 import signal
@@ -19,15 +20,17 @@ import typer
 from rich.console import Console
 
 from data.errors import UserError
-from pipelines.commands import identities, quarantine
+from pipelines.commands import campaign, identities, quarantine
 from pipelines.commands.backtest import backtest
 from pipelines.commands.check import check
 from pipelines.commands.explain import explain
 from pipelines.commands.features import features
 from pipelines.commands.init import init
+from pipelines.commands.labelled import labelled
 from pipelines.commands.options import DEFAULT, AsOf, Config, Root, console
 from pipelines.commands.privacy import access, erase
 from pipelines.commands.rollback import rollback
+from pipelines.commands.selling import offers, rules
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -88,10 +91,14 @@ app.command()(init)
 app.command()(check)
 app.command()(features)
 app.command()(explain)
+app.command()(rules)
+app.command()(offers)
 app.command()(backtest)
+app.command()(labelled)
 app.command()(rollback)
 app.command()(erase)
 app.command()(access)
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(identities.app, name="identities")
 
@@ -131,11 +138,17 @@ def _run_flow(config: Path | None, run: Any, terminal: Console) -> None:
     with run.lake.lock():
         _set_environment(run.settings.root)
     terminal.print(f"Night of {run.as_of_on}, run {run.run_key}")
+    # What is imported stays: to look through it for garbage takes a fifth of the start, and goes on all night long.
+    gc.disable()
+    import skops.io  # noqa: F401 - first, since it asks every module that is there already for names
+
     from pipelines.nightly import STAGES
     from pipelines.nightly import nightly as flow
     from pipelines.progress import progress
     from pipelines.run import REPORTER
 
+    gc.freeze()
+    gc.enable()
     _quieten()
     with progress(terminal, len(STAGES)) as reporter:
         token = REPORTER.set(reporter)

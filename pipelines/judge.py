@@ -13,10 +13,12 @@ from models.floors import Floor, floors, held_to, slices
 from pipelines.frames import to_table
 from pipelines.registry import TABLE, champion, recorded
 from pipelines.run import Run, Versions
+from pipelines.threshold import TABLE as THRESHOLDS
+from pipelines.threshold import no_threshold, threshold_by_cost
 from pipelines.tracking import Tracker
 from pipelines.train import Split, read_split
 
-TABLES = ("model_decisions", "model_floors")
+TABLES = ("model_decisions", "model_floors", THRESHOLDS)
 KINDS = ("segment", "region", "loyalty_tier")
 Judged = dict[str, Any]
 _MEASURES = ("candidate_value", "reference_value", "difference", "difference_low", "difference_high")
@@ -30,7 +32,7 @@ def judge(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[s
 def _decided(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, pa.Table]:
     split, kinds = read_split(run, versions), kinds_of(run, versions)
     known = run.frame(TABLE, versions, sliced=False).to_pylist()
-    rows, measured = [], []
+    rows, measured, pays = [], [], no_threshold()
     for candidate in run.frame("candidates", versions).to_pylist():
         name, version = candidate["model"], candidate["version"]
         # The candidate is judged as it would serve: loaded from the registry through both locks.
@@ -44,10 +46,16 @@ def _decided(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dic
         record = {"model": name, "candidate_version": version, "champion_version": champion_version}
         rows.append(record | asdict(decision) | {"mlflow_run_id": run_id})
         measured += [{"model": name, "reference": decision.reference} | asdict(floor) for floor in found]
+        serves = version if decision.decision == "promoted" else champion_version
+        if name == "churn" and serves is not None:
+            said = judged["candidate" if serves == version else "champion"]
+            money, seed = run.settings.money, run.settings.seed
+            pays = threshold_by_cost(split.judged, said, money, version=serves, seed=seed)
     versions_are = dict.fromkeys(("candidate_version", "champion_version"), "Int64")
     return {
         "model_decisions": to_table(pd.DataFrame(rows).astype(versions_are), run.as_of),
         "model_floors": to_table(pd.DataFrame(measured).astype(dict.fromkeys(_MEASURES, "float64")), run.as_of),
+        THRESHOLDS: to_table(pays, run.as_of),
     }
 
 

@@ -1,4 +1,4 @@
-"""The nightly flow: validate, features, train, gate, score, sell, judge campaigns, decide, publish, report.
+"""The nightly flow: validate, features, train, gate, score, watch, sell, judge campaigns, decide, publish, report.
 
 Tasks are plain functions. Only those that touch the world are tried again: reading the source, and MLflow. Stages that
 are already done are found in the lake by the run's fingerprint, never in Prefect's cache.
@@ -37,6 +37,7 @@ from pipelines.run import Run
 from pipelines.score import score
 from pipelines.tracking import Tracker
 from pipelines.train import train
+from pipelines.watch import watch
 
 STAGES = (
     "validate",
@@ -45,6 +46,7 @@ STAGES = (
     "train",
     "gate",
     "score",
+    "watch",
     "portfolio",
     "baskets",
     "campaigns",
@@ -87,6 +89,7 @@ _features = _task(observe, "features")
 _train = _task(train, "train", touches_world=True)
 _gate = _task(judge, "gate", touches_world=True)
 _score = _task(score, "score", touches_world=True)
+_watch = _task(watch, "watch", touches_world=True)
 _portfolio = _task(portfolio, "portfolio")
 _baskets = _task(sell_together, "baskets")
 _campaigns = _task(judge_campaigns, "campaigns")
@@ -148,6 +151,7 @@ def _published(run: Run, tracker: Tracker, run_id: str) -> None:
     versions |= _train(run, versions, tracker, run_id)
     versions |= _gate(run, versions, tracker, run_id)
     versions |= _score(run, versions, tracker)
+    versions |= _watch(run, versions, tracker)
     versions |= _portfolio(run, versions)
     versions |= _baskets(run, versions)
     versions |= _campaigns(run, versions)

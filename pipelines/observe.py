@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 from data.errors import UserError
 from features.clock import shift
 from features.extracts import known_span, sales_by_month
-from features.labels import labels, purchase_gaps
+from features.labels import contract_labels, labels, purchase_gaps, under_contract
 from features.views import KEYS
 from models.horizon import HorizonChoice, base_rates, choose_horizon
 from pipelines.frames import INSTANT, to_table, with_as_of
 from pipelines.kept import common_to_all, matrix, origins, sources
 from pipelines.run import Run, Versions, local_midnight
+from pipelines.settings import Settings
 
 TABLES = ("observations", "training_observations", "horizons", "purchase_gaps", "base_rates", "sales_by_month")
 LABELS = ("has_churned", "spend_cents")
@@ -42,6 +43,7 @@ class Dates:
 def cut_dates(run: Run, horizon_days: int, first_at: datetime) -> Dates:
     """Return the dates at which the past is observed, one horizon apart, back from the Monday before ``as_of``.
 
+    Days of grace, in which a contract may still be renewed, lengthen the step: no label looks past the next date.
     That is the latest local midnight at or before ``as_of`` that begins a Monday, so the dates stay where they are for
     a week, and a night need not make their features again.
 
@@ -51,15 +53,17 @@ def cut_dates(run: Run, horizon_days: int, first_at: datetime) -> Dates:
         The history holds fewer than two training dates and a judging date.
     """
     churn, timezone = run.settings.churn, run.settings.company.timezone
-    earliest = shift(first_at, churn.eligible_days, timezone)
+    eligible_days = churn.eligible_within(horizon_days)
+    earliest = shift(first_at, eligible_days, timezone)
     n_days = run.as_of_on.weekday()
     monday = local_midnight(run.as_of_on - timedelta(days=n_days), timezone)
-    dates = [shift(monday, -horizon_days * step, timezone) for step in range(1, churn.n_training_dates + 2)]
+    step_days = horizon_days + churn.grace_days
+    dates = [shift(monday, -step_days * step, timezone) for step in range(1, churn.n_training_dates + 2)]
     dates = [date for date in dates if date >= earliest]
     if len(dates) < 3:
         raise UserError(
             f"history from {first_at:%Y-%m-%d} to {run.as_of:%Y-%m-%d}",
-            f"at least {churn.eligible_days + 3 * horizon_days + n_days} days for a horizon of {horizon_days}",
+            f"at least {eligible_days + 3 * step_days + n_days} days for a horizon of {horizon_days}",
             "wait, load older orders, or set churn.horizon_days",
         )
     return Dates(tuple(reversed(dates[1:])), dates[0])
@@ -81,10 +85,10 @@ def _observed(run: Run, versions: Versions) -> dict[str, pa.Table]:
     _refuse_old(run, span["last_at"], dates.judging)
     past = [*dates.training, dates.judging]
     read = sources(tables)
-    truth = labels(tables, past, timezone, horizon_days, observed_until=run.as_of).select(*KEYS, *LABELS)
+    truth = truth_of(run.settings, tables, past, horizon_days, run.as_of)
     made_from = origins(read, past, timezone, common_to_all(run, read))
     truth = _by_date(truth.left_join(made_from, KEYS).drop(f"{key}_right" for key in KEYS))
-    observed = _with_eligible(matrix(run, read, past, truth), run.settings.churn.eligible_days)
+    observed = _asked_about(run, tables, matrix(run, read, past, truth), horizon_days)
     is_past = pc.less(observed["as_of"], pa.scalar(run.as_of, INSTANT))
     training = _side_by_side(observed.filter(is_past), truth)
     frame = training.select(["as_of", "is_eligible", "has_churned"]).to_pandas()
@@ -110,6 +114,46 @@ def _refuse_old(run: Run, last_at: datetime, judging: datetime) -> None:
             f"lines up to the night, or at least to {run.local_day(judging)}",
             f"deliver the newer ones, or run the night after the last: --as-of {day + timedelta(1)}",
         )
+
+
+def truth_of(
+    settings: Settings,
+    tables: Mapping[str, ibis.Table],
+    past: Sequence[datetime],
+    horizon_days: int,
+    observed_until: datetime,
+) -> ibis.Table:
+    """Return what every known customer did after each date, by what the settings call leaving.
+
+    Parameters
+    ----------
+    settings
+        Whose lake it is.
+    tables
+        Accepted tables by name.
+    past
+        Naive UTC instants, each once.
+    horizon_days
+        Length of the label windows.
+    observed_until
+        Naive UTC instant up to which the truth is known.
+    """
+    churn, timezone = settings.churn, settings.company.timezone
+    truth = labels(tables, past, timezone, horizon_days, observed_until=observed_until).select(*KEYS, *LABELS)
+    if churn.kind == "purchases":
+        return truth
+    ended = contract_labels(
+        tables, past, timezone, horizon_days, observed_until=observed_until, grace_days=churn.grace_days
+    )
+    return truth.drop("has_churned").inner_join(ended, KEYS).select(*KEYS, *LABELS)
+
+
+def _asked_about(run: Run, tables: Mapping[str, ibis.Table], observed: pa.Table, horizon_days: int) -> pa.Table:
+    """Add who is eligible, by what the settings call leaving."""
+    if run.settings.churn.kind == "purchases":
+        return _with_eligible(observed, run.settings.churn.eligible_within(horizon_days))
+    dates = sorted(set(observed["as_of"].to_pylist()))
+    return _side_by_side(observed, _by_date(under_contract(tables, dates, run.settings.company.timezone)))
 
 
 def _with_eligible(observed: pa.Table, eligible_days: int) -> pa.Table:

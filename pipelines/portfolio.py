@@ -7,13 +7,14 @@ from data.errors import TrainingError
 from features.labels import next_purchases
 from models import hazard
 from models.accounts import Before, concentration, key_accounts
-from models.lifecycle import Thresholds, lifecycle_state, transitions
+from models.lifecycle import Thresholds, transitions
 from models.rfm import rfm, rfm_segments
 from models.value_at_risk import LevelError, level_error, value_at_risk
 from pipelines.consent import TABLE as CONSENTS
 from pipelines.consent import statements, trainable
 from pipelines.frames import INSTANT, to_table
 from pipelines.run import Run, Versions
+from pipelines.score import states
 from pipelines.train import read_horizon
 
 TABLES = ("lifecycle_transitions", "rfm_segments", "value_at_risk", "key_accounts", "churn_curves", "concentration")
@@ -27,12 +28,14 @@ _USED = (
     *("customer_id", "recency_days", "tenure_days", "gap_mean_days", "gap_last_days", "n_purchase_days"),
     *("n_orders_28d", "n_orders_84d", "n_orders_364d", "spend_84d_cents", "spend_364d_cents", "n_open_cases"),
 )
+_CURVES = ("grouping", "group", "days", "n_customers", "silent_share", "silent_share_low", "silent_share_high")
 _LABELS = ("is_eligible", "has_churned", "spend_cents")
 
 
 def thresholds(run: Run, versions: Versions) -> Thresholds:
     """Return the thresholds of the states: who is no longer eligible has lapsed."""
-    return Thresholds(read_horizon(run, versions), lapsed_days=run.settings.churn.eligible_days)
+    horizon_days = read_horizon(run, versions)
+    return Thresholds(horizon_days, lapsed_days=run.settings.churn.eligible_within(horizon_days))
 
 
 def portfolio(run: Run, versions: Versions) -> dict[str, int]:
@@ -76,7 +79,7 @@ def _past(run: Run, versions: Versions) -> pd.DataFrame:
         "training_observations", version=versions["training_observations"], columns=["as_of", *_USED, *_LABELS]
     )
     past: pd.DataFrame = table.to_pandas().sort_values(["as_of", "customer_id"], kind="stable", ignore_index=True)
-    return past.assign(lifecycle_state=lifecycle_state(past, thresholds(run, versions)))
+    return past.assign(lifecycle_state=states(past, thresholds(run, versions), run.settings.churn))
 
 
 def _at_risk(tonight: pd.DataFrame, shared: LevelError, seed: int) -> pd.DataFrame:
@@ -107,20 +110,26 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _curves(run: Run, versions: Versions, tonight: pd.DataFrame, past: pd.DataFrame, horizon_days: int) -> pd.DataFrame:
     """Return when customers come back, by group; no row where nothing can be learned of it."""
-    columns = ["grouping", "group", "days", "n_customers", "silent_share", "silent_share_low", "silent_share_high"]
     here = tonight[tonight["is_eligible"].astype(bool) & tonight["churn_probability"].notna()]
+    if run.settings.churn.kind == "contract":
+        # Curves tell when customers buy again, and not when a contract ends.
+        return _no_curves()
     try:
         model = hazard.fit(_followed(run, versions, past), horizon_days=horizon_days)
     except TrainingError:
         # The chance of leaving stands without its curve; a night is not stopped for a drawing.
         model = None
     if model is None or here.empty:
-        return pd.DataFrame(columns=columns).astype(dict.fromkeys(columns[2:], "float64"))
+        return _no_curves()
     anchor = here["churn_probability"].astype("float64")
     groups = {TOTAL: pd.Series(TOTAL, index=here.index, dtype="str")}
     groups |= {name: here[name] for name in GROUPINGS[:2]}
     parts = [model.group_curves(here, column, anchor).assign(grouping=name) for name, column in groups.items()]
-    return pd.concat(parts, ignore_index=True)[columns].astype({"days": "float64", "n_customers": "float64"})
+    return pd.concat(parts, ignore_index=True)[list(_CURVES)].astype({"days": "float64", "n_customers": "float64"})
+
+
+def _no_curves() -> pd.DataFrame:
+    return pd.DataFrame(columns=_CURVES).astype(dict.fromkeys(_CURVES[2:], "float64"))
 
 
 def _followed(run: Run, versions: Versions, past: pd.DataFrame) -> pd.DataFrame:

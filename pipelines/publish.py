@@ -1,13 +1,16 @@
 """Publish: the manifest row that makes a night current, the champions, and the files for people."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from data.lake import Snapshot
+from data.lake import Lake, Snapshot
 from pipelines.catalogue import measure
 from pipelines.consent import for_contacts
 from pipelines.plots import draw_plots
+from pipelines.registry import TABLE as MODELS
+from pipelines.report.card import card_page, decision_of
 from pipelines.report.catalogue import catalogue_page
 from pipelines.report.night import Night
 from pipelines.report.page import page
@@ -16,6 +19,9 @@ from pipelines.results import files_of, open_night
 from pipelines.run import Run, Versions, code_digest
 from pipelines.settings import Settings
 from pipelines.tracking import Tracker
+
+CARDS = "cards"
+"""Folder of an MLflow run that holds the cards of its models."""
 
 
 def publish(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> Snapshot:
@@ -76,7 +82,36 @@ def write_report(settings: Settings, night: Night, tracker: Tracker | None = Non
 def report(settings: Settings, tracker: Tracker, run_key: str) -> None:
     """Write the files of a published night and copy it to MLflow."""
     night = open_night(settings, run_key)
+    log_cards(Lake(settings.lake_root), tracker, night)
     write_report(settings, night, tracker)
+
+
+def log_cards(lake: Lake, tracker: Tracker, night: Night) -> None:
+    """Write the card of every model that a night registered into its MLflow run, and name it beside the version.
+
+    Parameters
+    ----------
+    lake
+        Holds what was written down of the models.
+    tracker
+        The registry.
+    night
+        The published night; a card names no customer.
+    """
+    rows = lake.read(MODELS, version=night.versions[MODELS]).to_pylist()
+    made = [row for row in rows if row["run_key"] == night.run_key]
+    if not made:
+        return
+    with tracker.figure_folder(night.mlflow_run_id, CARDS) as folder:
+        for row in made:
+            (folder / _card(row)).write_text(card_page(night, row), encoding="utf-8")
+    for row in made:
+        said = {"card": f"{CARDS}/{_card(row)}", "decision": str(decision_of(night, row).get("decision", ""))}
+        tracker.say(row["model"], row["version"], said)
+
+
+def _card(row: dict[str, Any]) -> str:
+    return f"{row['model']}-{row['version']}.html"
 
 
 def _log_night(tracker: Tracker, night: Night, files: list[Path]) -> None:

@@ -8,8 +8,10 @@ from data.errors import LakeError
 from data.lake import Lake, Snapshot
 from features.clock import local_date
 from pipelines.consent import without_withdrawn
+from pipelines.report.models import TABLES as ABOUT_MODELS
 from pipelines.report.night import Night
 from pipelines.report.portfolio import TABLES as PORTFOLIO
+from pipelines.report.trust import TABLES as TRUST
 from pipelines.run import Run
 from pipelines.settings import Settings
 
@@ -19,6 +21,9 @@ SHOWN = (
     *("sales_by_month", "quality", "reconciliation"),
 )
 """Published tables that a night's report reads."""
+
+MODELS = (*ABOUT_MODELS, *TRUST)
+"""Those about models, which nights of older code may lack."""
 
 FILES = {"features": "features.html", "report": "report.html", "actions": "actions.xlsx"}
 """What every night leaves for people."""
@@ -111,8 +116,10 @@ def _night(settings: Settings, lake: Lake, snapshot: Snapshot) -> Night:
         offer_quality=frame("offer_quality"),
         sales_by_month=frame("sales_by_month"),
         portfolio={name: frame(name) for name in PORTFOLIO if name in snapshot.versions},
+        models={name: frame(name) for name in MODELS if name in snapshot.versions},
         texts={
             "horizon_reason": str(horizon["sentence"]),
+            "gone": settings.churn.gone(int(horizon["horizon_days"])),
             "value_assumption": _value_assumption(settings),
             "rules_survived": str(frame("rule_counts")["sentence"].iloc[0]),
         },

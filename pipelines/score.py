@@ -1,4 +1,7 @@
-"""Score: the serving models say of every customer how likely they leave, what they are worth, and why."""
+"""Score: the serving models say of every customer how likely they leave, what they are worth, and why.
+
+Beside them, and read by nobody who decides, stands what candidates that were not promoted would have said.
+"""
 
 import json
 
@@ -8,21 +11,26 @@ import pyarrow as pa
 
 from models.churn import ChurnModel
 from models.churn_reasons import effects, reasons
+from models.global_effects import global_effects, no_effects
 from models.lifecycle import Thresholds, lifecycle_state
 from models.value import ValueModel
 from pipelines.frames import to_table
 from pipelines.phrases import PHRASES
 from pipelines.registry import TABLE, Registered, champion, recorded
 from pipelines.run import Run, Versions
+from pipelines.settings import Churn
+from pipelines.shadow import TABLES as SHADOW
+from pipelines.shadow import shadow
 from pipelines.tracking import Tracker
 from pipelines.train import read_horizon, read_split
 
+TABLES = ("scores", "model_effects", *SHADOW)
 CENTS = ("expected_value_cents", "expected_value_low_cents", "expected_value_high_cents", "value_at_risk_cents")
 
 
 def score(run: Run, versions: Versions, tracker: Tracker) -> dict[str, int]:
-    """Score the customers as of tonight with the models that serve."""
-    return run.stage("score", ("scores",), lambda: {"scores": _scored(run, versions, tracker)})
+    """Score the customers as of tonight with the models that serve, and with the candidates that do not."""
+    return run.stage("score", TABLES, lambda: _scored(run, versions, tracker))
 
 
 def whole_cents(amounts: "pd.Series[float]") -> "pd.Series[int]":
@@ -45,32 +53,61 @@ def serving(run: Run, versions: Versions, tracker: Tracker, model: str) -> Regis
     return champion(tracker, known, model)
 
 
-def _scored(run: Run, versions: Versions, tracker: Tracker) -> pa.Table:
+def _scored(run: Run, versions: Versions, tracker: Tracker) -> dict[str, pa.Table]:
     frame = run.frame("observations", versions).to_pandas()
     scores = frame[["customer_id", "is_eligible"]].copy()
-    scores = scores.join(_risk(serving(run, versions, tracker, "churn"), tracker, frame))
-    scores = scores.join(_worth(run, versions, tracker, frame))
+    risk, moved = _risk(serving(run, versions, tracker, "churn"), tracker, frame, run.settings.seed)
+    scores = scores.join(risk).join(_worth(run, versions, tracker, frame))
+    beside, agreed, others = shadow(run, versions, tracker, frame, scores)
+    moved = pd.concat([part for part in (moved, others) if len(part)] or [moved], ignore_index=True)
     scores["value_at_risk_cents"] = scores["churn_probability"] * scores["expected_value_cents"]
-    scores["lifecycle_state"] = lifecycle_state(
-        frame, Thresholds(read_horizon(run, versions), lapsed_days=run.settings.churn.eligible_days)
-    )
+    horizon_days = read_horizon(run, versions)
+    churn = run.settings.churn
+    thresholds = Thresholds(horizon_days, lapsed_days=churn.eligible_within(horizon_days))
+    scores["lifecycle_state"] = states(frame, thresholds, churn)
     scores = scores.sort_values("customer_id", kind="stable")
     for name in CENTS:
         scores[name] = whole_cents(scores[name])
-    return to_table(scores, run.as_of)
+    made = {"scores": scores, "model_effects": moved, "shadow_scores": beside, "shadow_agreement": agreed}
+    return {name: to_table(rows, run.as_of) for name, rows in made.items()}
 
 
-def _risk(registered: Registered | None, tracker: Tracker, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return probability, interval and reasons of eligible customers; null for the others and without a model."""
+def states(frame: pd.DataFrame, thresholds: Thresholds, churn: Churn) -> pd.Series:
+    """Return the state of every customer; where contracts count, who has a running one has not lapsed, and others have.
+
+    Parameters
+    ----------
+    frame
+        What ``models.lifecycle`` asks for, and ``is_eligible``.
+    thresholds
+        As there.
+    churn
+        What counts as leaving.
+    """
+    found = lifecycle_state(frame, thresholds)
+    if churn.kind == "purchases":
+        return found
+    is_eligible = frame["is_eligible"].astype(bool)
+    return found.mask(is_eligible & (found == "lapsed"), "slipping").where(is_eligible, "lapsed")
+
+
+def _risk(
+    registered: Registered | None, tracker: Tracker, frame: pd.DataFrame, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return probability, interval and reasons of eligible customers, and what moves them on the whole.
+
+    They are null for the others and without a model.
+    """
     columns = ["churn_probability", "churn_probability_low", "churn_probability_high"]
     empty = pd.DataFrame(np.nan, index=frame.index, columns=columns).assign(reasons="")
     eligible = frame[frame["is_eligible"]]
     if registered is None or eligible.empty:
-        return empty
+        return empty, no_effects()
     model = ChurnModel.restore(tracker.load(registered.version), registered.facts)
     found = effects(model.log_odds, eligible, model.theme_of, eligible)
     risk = model.predict(eligible).assign(reasons=reasons(found, eligible, PHRASES))
-    return risk.reindex(frame.index).fillna({"reasons": ""})
+    whole = global_effects(found, seed=seed).assign(version=registered.version.version, is_serving=True)
+    return risk.reindex(frame.index).fillna({"reasons": ""}), whole
 
 
 def _worth(run: Run, versions: Versions, tracker: Tracker, frame: pd.DataFrame) -> pd.DataFrame:

@@ -98,11 +98,52 @@ class Engine(_Section):
 
 
 class Churn(_Section):
-    """What counts as churned and how history is cut into observations."""
+    """What counts as churned and how history is cut into observations.
 
+    Churned is who buys nothing within the horizon; where ``kind`` is ``contract``, whose contracts end within it and
+    are not renewed within ``grace_days``, and asked about is who has a running one.
+    """
+
+    kind: Literal["purchases", "contract"] = "purchases"
+    grace_days: int = Field(default=0, ge=0)
     horizon_days: int | None = Field(default=None, ge=1, description="None: chosen from the purchase gaps")
-    eligible_days: int = Field(default=56, ge=1)
+    eligible_days: int | None = Field(default=None, ge=1, description="None: two horizons")
     n_training_dates: int = Field(default=7, ge=2)
+
+    @model_validator(mode="after")
+    def _has_a_horizon(self) -> Self:
+        if self.kind == "contract" and self.horizon_days is None:
+            msg = "purchases say nothing of how long contracts last: set horizon_days, such as 91 for a quarter"
+            raise ValueError(msg)
+        if self.kind != "contract" and self.grace_days:
+            msg = 'grace_days is for contracts: set kind = "contract"'
+            raise ValueError(msg)
+        return self
+
+    def gone(self, horizon_days: int) -> str:
+        """Return in one sentence who counts as gone.
+
+        Examples
+        --------
+        >>> Churn().gone(28)
+        'A customer counts as gone who buys nothing for 28 days.'
+        >>> Churn(kind="contract", horizon_days=91, grace_days=14).gone(91)
+        'A customer counts as gone whose contract ends within 91 days and is not renewed within 14 days of that.'
+        """
+        if self.kind == "purchases":
+            return f"A customer counts as gone who buys nothing for {horizon_days} days."
+        renewed = f"within {self.grace_days} days of that" if self.grace_days else "at once"
+        return f"A customer counts as gone whose contract ends within {horizon_days} days and is not renewed {renewed}."
+
+    def eligible_within(self, horizon_days: int) -> int:
+        """Return how many days before ``as_of`` a customer must have bought to be asked about.
+
+        Examples
+        --------
+        >>> Churn().eligible_within(28), Churn(eligible_days=30).eligible_within(28)
+        (56, 30)
+        """
+        return 2 * horizon_days if self.eligible_days is None else self.eligible_days
 
 
 class Money(_Section):
@@ -121,12 +162,17 @@ class Money(_Section):
 class Limits(_Section):
     """Beyond what a delivery is not believed and the run stops: what was published last still stands.
 
-    Volume is that of the days since the last night, as a share of what these days of the week usually bring.
+    Volume is that of the days since the last night, as a share of what these days of the week usually bring. Scores
+    jump where more than this share of customers moved, by one and the same model within a week. A model is old after so
+    many days; that is told, or stops the run.
     """
 
     rejected_share: float = Field(default=0.05, ge=0, le=1)
     low_volume_share: float = Field(default=0.5, ge=0)
     high_volume_share: float = Field(default=2.0, gt=0)
+    score_jump_share: float = Field(default=0.25, ge=0, le=1)
+    old_model_days: int = Field(default=180, ge=1)
+    old_model: Literal["tell", "stop"] = "tell"
 
 
 class Decisions(_Section):
@@ -164,8 +210,8 @@ class Settings(_Section):
 
     Examples
     --------
-    >>> Settings().churn.eligible_days
-    56
+    >>> Settings().churn.n_training_dates
+    7
     """
 
     company: Company = Company()

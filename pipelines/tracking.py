@@ -63,6 +63,7 @@ class Tracker:
         self._uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
         self._artifacts = None if os.environ.get("MLFLOW_TRACKING_URI") else (root / "mlartifacts").as_uri()
         self.client = MlflowClient(self._uri, self._uri)
+        self._loaded: dict[ModelVersion, Any] = {}
 
     @property
     def uri(self) -> str:
@@ -143,24 +144,27 @@ class Tracker:
             raise
 
     def load(self, record: ModelVersion) -> Any:
-        """Load a registered model after its digest and types were checked.
+        """Load a registered model after its digest and types were checked; again gives the very same object.
 
         Raises
         ------
         ArtifactError
             It is gone, was changed, or holds types that we do not load.
         """
+        if record in self._loaded:
+            return self._loaded[record]
         try:
             uri = self.client.get_model_version_download_uri(record.model, str(record.version))
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(download_artifacts(artifact_uri=uri, dst_path=temporary, tracking_uri=self._uri))
-                return load_model(folder, record.sha256)
+                self._loaded[record] = load_model(folder, record.sha256)
         except (MlflowException, OSError) as error:
             raise ArtifactError(
                 f"model {record.model} version {record.version} cannot be read ({error})",
                 "its artefact in the registry",
                 "restore it, or promote another version",
             ) from error
+        return self._loaded[record]
 
     def _experiment(self) -> str:
         found = self.client.get_experiment_by_name(_EXPERIMENT)

@@ -1,7 +1,7 @@
 """Train: models on past dates, measured once on a later one, registered as candidates and nothing more."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,16 @@ import pyarrow as pa
 from features.registry import FEATURES
 from models import churn, value
 from models.baselines import RecencyBaseline
+from models.drift import few
 from models.evaluation import calibration_curve, evaluate, table
 from pipelines.consent import TABLE as CONSENTS
 from pipelines.consent import statements, trainable
 from pipelines.frames import to_table
+from pipelines.profiles import SCORE, profile_rows, with_profiles
+from pipelines.profiles import TABLE as PROFILES
 from pipelines.registry import TABLE, Registered, known_models, models_table, with_model
 from pipelines.run import Run, Versions
+from pipelines.settings import Churn
 from pipelines.tracking import Tracker
 
 TABLES = ("candidates", "churn_metrics", "calibration")
@@ -74,11 +78,29 @@ def read_horizon(run: Run, versions: Versions) -> int:
 
 def train(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, int]:
     """Train churn and value, measure churn on the judged date, and register both as candidates."""
-    tables = (*TABLES, TABLE)
-    return run.stage("train", tables, lambda: _trained(run, versions, tracker, run_id), whole=(TABLE,))
+    whole = (TABLE, PROFILES)
+    return run.stage("train", (*TABLES, *whole), lambda: _trained(run, versions, tracker, run_id), whole=whole)
 
 
-def learned(split: Split, horizon_days: int, seed: int) -> tuple[dict[str, churn.ChurnModel], value.ValueModel]:
+def churn_inputs(settings: Churn, names: Collection[str]) -> tuple[str, ...]:
+    """Return the features that the churn model learns from; of contracts only where these are what ends.
+
+    Parameters
+    ----------
+    settings
+        What counts as leaving.
+    names
+        Features on offer.
+    """
+    chosen = churn.SPEC.resolve(tuple(names))
+    if settings.kind == "purchases":
+        return chosen
+    return tuple(sorted({*chosen, *(name for name in names if FEATURES[name].family == "contract")}))
+
+
+def learned(
+    split: Split, horizon_days: int, seed: int, settings: Churn
+) -> tuple[dict[str, churn.ChurnModel], value.ValueModel]:
     """Return every candidate for churn and the one for value, trained on the past of a split.
 
     Parameters
@@ -89,28 +111,33 @@ def learned(split: Split, horizon_days: int, seed: int) -> tuple[dict[str, churn
         Length of the label windows.
     seed
         Seed of the boosting.
+    settings
+        What counts as leaving.
     """
     names = split.names
     worth = value.fit(
         split.past, value.SPEC.resolve(names), horizon_days=horizon_days, seed=seed, everyone=split.everyone
     )
     leaving = churn.fit_candidates(
-        split.past, churn.SPEC.resolve(names), seed=seed, themes=themes(), horizon_days=horizon_days
+        split.past, churn_inputs(settings, names), seed=seed, themes=themes(), horizon_days=horizon_days
     )
     return leaving, worth.conformalise(split.judged)
 
 
 def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dict[str, pa.Table]:
     split = read_split(run, versions)
-    leaving, worth = learned(split, read_horizon(run, versions), run.settings.seed)
+    leaving, worth = learned(split, read_horizon(run, versions), run.settings.seed, run.settings.churn)
     models: Models = {"churn": churn.choose(leaving), "value": worth}
-    known, candidates = known_models(run.lake), []
+    known, candidates, profiled = known_models(run.lake), [], []
+    seen = _seen(split, models["churn"])
     for name, model in models.items():
         version = None
         if model.estimator is not None:
             made = tracker.register(run_id, run.run_key, name, model.estimator, model.names)
             known = with_model(known, Registered(made, model.facts()), run.run_key, run_id)
             version = made.version
+            looked_at = [*model.names, *([SCORE] if name == "churn" else [])]
+            profiled.append(profile_rows(name, version, run.as_of, seen, looked_at))
         candidates.append({"model": name, "version": version, "facts_json": json.dumps(model.facts(), sort_keys=True)})
     metrics, curve = _measured(run, split, leaving)
     return {
@@ -118,7 +145,16 @@ def _trained(run: Run, versions: Versions, tracker: Tracker, run_id: str) -> dic
         "churn_metrics": to_table(metrics, run.as_of),
         "calibration": to_table(curve, run.as_of),
         TABLE: models_table(known),
+        PROFILES: with_profiles(run.lake, profiled, {name: tracker.champion(name) for name in models}),
     }
+
+
+def _seen(split: Split, model: churn.ChurnModel | value.ValueModel) -> pd.DataFrame:
+    """Return the customers of the dates that a model is trained and judged on, with what it says of them."""
+    rows = pd.concat([split.past, split.judged], ignore_index=True)
+    rows = pd.concat([few(part) for _, part in rows.groupby("as_of", sort=True)], ignore_index=True)
+    assert isinstance(model, churn.ChurnModel)
+    return rows.assign(**{SCORE: model.predict(rows)[SCORE]})
 
 
 def _measured(run: Run, split: Split, leaving: Mapping[str, churn.ChurnModel]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -38,7 +38,7 @@ __all__ = ["Tracker", "plan"]
 
 RESULTS = ("observations", "scores", "rules", "offers", "actions", "campaign_verdicts")
 STAGES = (
-    *("validate", "identify", "features", "train", "gate", "score"),
+    *("validate", "identify", "features", "train", "gate", "score", "watch"),
     *("portfolio", "baskets", "campaigns", "decide", "publish", "report"),
 )
 
@@ -110,6 +110,7 @@ def write_config(folder: Path, source: Path, **sections: Mapping[str, object]) -
         "company": {"name": "Simulated", "currency": "EUR", "currency_symbol": "€", "timezone": "UTC"},
         "source": {"kind": "parquet", "path": str(source)},
         "engine": {"threads": 1},
+        "churn": {"eligible_days": 56},
         "decisions": {"assumed_consent": ["marketing"]},
     }
     for name, values in sections.items():

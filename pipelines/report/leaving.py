@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipelines.report import charts, facts
+from pipelines.report import charts, facts, models
 from pipelines.report.blocks import Cell, Figure, Figures, Head, Section, Table, floats
 from pipelines.report.night import Night
 from pipelines.report.svg import Title
@@ -32,18 +32,33 @@ _MOST = 0.8
 
 def leaving(night: Night) -> Section:
     """Return section 2: the risk, the value at risk, and how far the probabilities can be trusted."""
-    gone = f"A customer counts as gone who buys nothing for {night.horizon_days} days."
-    lede = [f"{gone} The churn probability is the chance of that; it is given only for customers who bought lately."]
+    gone = night.texts.get("gone", f"A customer counts as gone who buys nothing for {night.horizon_days} days.")
+    lede = [f"{gone} The churn probability is the chance of that; it is given only for those who have not gone yet."]
     if reason := night.texts.get("horizon_reason"):
         lede.append(reason)
+    lede += [*models.notes(night), *models.threshold_words(night)]
     blocks = (
-        Figures((_risk(night), _at_risk(night), _calibration(night), _ranking(night))),
+        Figures((_risk(night), _at_risk(night), calibration_figure(night), _ranking(night))),
         _metric_table(night),
         Figures((_base_rates(night), _gaps(night))),
         _state_table(night),
+        *_more(night),
     )
-    source = night.source("scores", "churn_metrics", "calibration", "base_rates", "purchase_gaps")
+    more = [name for name in ("model_effects", "contact_thresholds") if name in night.models]
+    source = night.source("scores", "churn_metrics", "calibration", "base_rates", "purchase_gaps", *more)
     return Section("leaving", "Who may leave", lede, blocks, source)
+
+
+def _more(night: Night) -> tuple[Table | Figures, ...]:
+    """Return what nights of older code lack."""
+    found: list[Table | Figures] = []
+    if "contact_thresholds" in night.models:
+        found.append(models.threshold_table(night))
+    if "model_effects" in night.models:
+        found.append(
+            Figures((models.effects_figure([row for row in models.rows(night, "model_effects") if row["is_serving"]]),))
+        )
+    return tuple(found)
 
 
 def _risk(night: Night) -> Figure:
@@ -119,7 +134,8 @@ def _state_table(night: Night) -> Table:
     return Table("states", "Customers by lifecycle state", heads, rows, note=SMALL_NOTE)
 
 
-def _calibration(night: Night) -> Figure:
+def calibration_figure(night: Night) -> Figure:
+    """Draw observed against predicted shares of leavers at the judged date."""
     frame = night.calibration.sort_values("predicted")
     said, seen, low, high = (floats(frame[name]) for name in ("predicted", "observed", "low", "high"))
     inside = sum(bottom <= value <= top for value, bottom, top in zip(said, low, high, strict=True))
@@ -185,7 +201,7 @@ def _base_rates(night: Night) -> Figure:
         else "How many customers left in the past is not known."
     )
     svg = charts.line(Title("base-rates", title, "Share of customers who left, by past date."), names, shares, percent)
-    return Figure(title, f"Share of eligible customers who then bought nothing for {night.horizon_days} days.", svg)
+    return Figure(title, f"Share of eligible customers who left within {night.horizon_days} days of each date.", svg)
 
 
 def _gaps(night: Night) -> Figure:

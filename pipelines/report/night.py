@@ -123,9 +123,11 @@ class Night:
     offer_quality, sales_by_month
         How well offers predicted, and the company's sales per local month.
     texts
-        Sentences from the models by name: ``horizon_reason``, ``value_assumption``, ``rules_survived``; all optional.
+        Sentences by name, all optional: ``gone``, ``horizon_reason``, ``value_assumption``, ``rules_survived``.
     portfolio
         Tables of the portfolio by name; none of a night before there were such.
+    models
+        Tables about the models in use and tonight's candidates by name; none of a night before there were such.
 
     Raises
     ------
@@ -160,6 +162,7 @@ class Night:
     sales_by_month: pd.DataFrame
     texts: Mapping[str, str]
     portfolio: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    models: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -1,6 +1,6 @@
 """The second half of the report: campaigns, model decisions, data quality, and how to trace a number."""
 
-from pipelines.report import charts, facts
+from pipelines.report import charts, facts, models
 from pipelines.report.blocks import Card, Cards, Cell, Figure, Figures, Head, Section, Table, real, rows_of
 from pipelines.report.night import Night
 from pipelines.report.svg import Format, Title
@@ -79,7 +79,10 @@ def decisions(night: Night) -> Section:
         *([] if rows else ["No model was trained tonight; the models in use stay."]),
     ]
     table = Table("gate", "Decisions of the gate", heads, rows)
-    return Section("decisions", "Model decisions", lede, (table,), night.source("model_decisions"))
+    shown = [name for name in ("model_floors", "shadow_agreement") if name in night.models]
+    more = {"model_floors": models.floors_table, "shadow_agreement": models.shadow_table}
+    blocks = (table, *(more[name](night) for name in shown))
+    return Section("decisions", "Model decisions", lede, blocks, night.source("model_decisions", *shown))
 
 
 def quality(night: Night) -> Section:

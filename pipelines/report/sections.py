@@ -10,6 +10,7 @@ from pipelines.report.portfolio import portfolio
 from pipelines.report.record import campaigns, decisions, quality, trace
 from pipelines.report.svg import Format, Title
 from pipelines.report.together import together
+from pipelines.report.trust import alarms, trust
 from pipelines.report.whom import whom
 from pipelines.report.words import count, day, guarded, is_shown, money, month, share, things
 
@@ -17,6 +18,7 @@ SECTIONS: Sequence[Callable[[Night], Section]] = (
     whom,
     portfolio,
     leaving,
+    trust,
     together,
     campaigns,
     decisions,
@@ -81,7 +83,7 @@ def _know(night: Night) -> list[str]:
     known.append(f"Campaigns: {facts.verdict_counts(night)}.")
     for decision, rows in night.model_decisions.groupby("decision", sort=True):
         known.append(f"Models {decision}: {', '.join(sorted(rows['model'].astype(str)))}.")
-    return known
+    return [*known, *alarms(night)]
 
 
 def _sales(night: Night) -> Figure:

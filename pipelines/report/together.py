@@ -11,6 +11,7 @@ from pipelines.report.svg import Title
 from pipelines.report.words import METHODS, METRICS, SMALL_COUNT, axis, between, count, label, number, share
 
 _TOP_RULES = 15
+SEASONAL_LEVEL = 0.05
 _TOP_BARS = 7
 
 
@@ -67,6 +68,9 @@ def _rule_table(rules: pd.DataFrame) -> Table:
     names = ("Lift given size", "The same later", "Plain lift", "Confidence", "Orders", "q-value")
     heads = (Head("Rule"), *(Head(name, is_number=True) for name in names))
     shown = f"The strongest {_TOP_RULES} of {count(len(rules))}. " if len(rules) > _TOP_RULES else ""
+    # Nights from before this was measured have no such column.
+    if "within_month_p_value" in rules and (n := int((rules["within_month_p_value"] > SEASONAL_LEVEL).sum())):
+        shown += f"The season makes {count(n)} of them: within single months their lift is not told from chance. "
     note = f"{shown}All rules, also those that did not hold again, are in actions.xlsx."
     return Table("rules", "The strongest rules that held again in later orders", heads, rows, note=note)
 

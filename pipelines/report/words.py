@@ -43,7 +43,11 @@ MODELS: Mapping[str, str] = {
     "rhythm": "Own rhythm",
     "recency": "Days since last purchase",
 }
-METHODS: Mapping[str, str] = {"ease": "What goes with past purchases", "popularity": "What sells most"}
+METHODS: Mapping[str, str] = {
+    "ease": "What goes with past purchases",
+    "stacked": "All signs weighed together",
+    "popularity": "What sells most",
+}
 LESS_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 GLOSSARY: Mapping[str, str] = {
     "churn probability": "The chance that a customer buys nothing in the coming window, given what is known today.",

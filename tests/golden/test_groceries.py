@@ -8,7 +8,7 @@ import pytest
 from mlxtend.frequent_patterns import fpgrowth
 
 from models.basket import Baskets, encode_baskets, frequent_itemsets, reaches_share
-from models.rules import association_measures
+from models.rule_measures import association_measures
 
 
 @pytest.fixture(scope="module")

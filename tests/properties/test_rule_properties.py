@@ -12,7 +12,8 @@ from scipy import stats
 
 from models.basket import encode_baskets, pair_counts
 from models.cooccurrence import size_adjusted
-from models.rules import COLUMNS, benjamini_hochberg, fisher_p, lift_interval, mine_rules
+from models.rule_measures import benjamini_hochberg, fisher_p, lift_interval
+from models.rules import COLUMNS, mine_rules
 
 START = datetime(2024, 1, 1)
 AS_OF, CONFIRM_FROM = START + timedelta(days=100), START + timedelta(days=70)

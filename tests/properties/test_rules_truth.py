@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.basket import encode_baskets, frequent_itemsets, least_count
-from models.rules import association_measures, mine_rules
+from models.rule_measures import association_measures
+from models.rules import mine_rules
 
 AS_OF = datetime.fromisoformat("2018-01-01")
 CONFIRM_FROM = datetime.fromisoformat("2017-09-01")

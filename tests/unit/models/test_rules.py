@@ -9,15 +9,8 @@ from mlxtend.frequent_patterns import association_rules, fpgrowth
 from scipy import stats
 
 from models.basket import encode_baskets, frequent_itemsets
-from models.rules import (
-    COLUMNS,
-    MEASURES,
-    association_measures,
-    benjamini_hochberg,
-    fisher_p,
-    lift_interval,
-    mine_rules,
-)
+from models.rule_measures import MEASURES, association_measures, benjamini_hochberg, fisher_p, lift_interval
+from models.rules import COLUMNS, mine_rules
 
 AS_OF = datetime.fromisoformat("2018-01-01T05:00")
 CONFIRM_FROM = datetime.fromisoformat("2017-10-01")

@@ -112,7 +112,8 @@ def test_the_command(two_nights, tmp_path, monkeypatch):
     (tmp_path / "lake").symlink_to(root.resolve() / "lake")
     until = str(FROM + timedelta(days=1))
     monkeypatch.chdir(tmp_path)
-    told = CliRunner().invoke(app, ["backtest", "--from", str(FROM), "--to", until, "--root", str(tmp_path)])
+    whose = ["--config", str(two_nights.config), "--root", str(tmp_path)]
+    told = CliRunner().invoke(app, ["backtest", "--from", str(FROM), "--to", until, *whose])
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[0].endswith((" dates.", " use."))
     assert len(list((tmp_path / "backtests").glob(f"{FROM}--{until}-every-*.html"))) == 1

@@ -67,5 +67,5 @@ def test_lines_that_end_before_the_judged_weeks_name_the_night_that_has_them():
     run = a_night(date(2024, 4, 17), "UTC")
     judging = datetime(2024, 3, 18)
     _refuse_old(run, judging, judging)
-    with pytest.raises(UserError, match="newest line is of 2024-03-17.*night of 2024-04-17.*--as-of 2024-03-18"):
+    with pytest.raises(UserError, match=r"newest line is of 2024-03-17.*night of 2024-04-17.*--as-of 2024-03-18"):
         _refuse_old(run, judging - timedelta(seconds=1), judging)

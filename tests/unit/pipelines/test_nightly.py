@@ -66,7 +66,7 @@ class TestRetries:
     def test_only_what_touches_the_world_is_tried_again(self):
         tasks = {name: task for name in nightly.STAGES if (task := getattr(nightly, f"_{name}"))}
         assert {name: task.retries for name, task in tasks.items() if task.retries} == dict.fromkeys(
-            ("validate", "train", "gate", "score", "publish", "report"), 2
+            ("validate", "train", "gate", "score", "watch", "publish", "report"), 2
         )
 
     def test_nothing_is_ever_taken_from_prefect_s_cache(self):

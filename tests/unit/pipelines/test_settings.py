@@ -35,6 +35,8 @@ OTHERWISE: dict[str, object] = {
     "company.timezone": "Europe/Berlin",
     "source.kind": "parquet",
     "sources": Sources(),
+    "churn.kind": "contract",
+    "churn.grace_days": 7,
     "churn.horizon_days": 28,
     "churn.eligible_days": 84,
     "churn.n_training_dates": 5,
@@ -45,6 +47,9 @@ OTHERWISE: dict[str, object] = {
     "limits.rejected_share": 0.1,
     "limits.low_volume_share": 0.4,
     "limits.high_volume_share": 3.0,
+    "limits.score_jump_share": 0.4,
+    "limits.old_model_days": 90,
+    "limits.old_model": "stop",
     "identity.merge_rules": ("email+name",),
     "identity.default_region": "DE",
     "privacy.pseudonyms": True,
@@ -136,7 +141,7 @@ class TestDigest:
         )
 
     def test_a_default_that_is_written_out_changes_nothing(self, tmp_path):
-        assert read(tmp_path, "[churn]\neligible_days = 56").digest() == Settings().digest()
+        assert read(tmp_path, "[churn]\nn_training_dates = 7").digest() == Settings().digest()
 
     @pytest.mark.slow
     def test_another_process_with_another_hash_seed_agrees(self):
@@ -288,3 +293,16 @@ class TestValues:
         assert read_settings(tmp_path / "regulars.toml", "elsewhere").root == Path("elsewhere")
         assert read_settings(str(tmp_path / "regulars.toml")).root == Path("var")
         assert read_settings(None) == Settings.demo()
+
+
+class TestContracts:
+    def test_contracts_need_a_horizon(self, tmp_path):
+        assert "set horizon_days, such as 91" in refusal(tmp_path, '[churn]\nkind = "contract"')
+
+    def test_grace_is_for_contracts(self, tmp_path):
+        assert 'set kind = "contract"' in refusal(tmp_path, "[churn]\ngrace_days = 7")
+
+    def test_who_counts_as_gone_is_said_in_one_sentence(self, tmp_path):
+        churn = read(tmp_path, '[churn]\nkind = "contract"\nhorizon_days = 28').churn
+        said = "A customer counts as gone whose contract ends within 28 days and is not renewed at once."
+        assert churn.gone(28) == said

@@ -84,7 +84,7 @@ def test_sections_come_in_the_managers_order(seen: Outline) -> None:
     keys = [
         attributes["id"] for tag, attributes in seen.tags if tag == "section" and attributes.get("class") == "chapter"
     ]
-    asked = ["whom", "portfolio", "leaving", "together", "campaigns"]
+    asked = ["whom", "portfolio", "leaving", "trust", "together", "campaigns"]
     assert keys == [*asked, "decisions", "quality", "trace", "glossary"]
 
 

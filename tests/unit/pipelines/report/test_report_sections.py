@@ -168,6 +168,15 @@ def test_an_infinite_lift_does_not_break_the_page(changed: Change) -> None:
     assert "∞" in texts(table(together(changed("rules", adjusted_lift=np.inf, is_confirmed=True)), "rules"))[0]
 
 
+def test_rules_that_the_season_makes_are_counted(night: Night) -> None:
+    notes = []
+    for p_value in (0.4, 1e-9):
+        rules = night.rules.assign(is_confirmed=True, within_month_p_value=p_value)
+        notes.append(table(together(replace(night, rules=rules)), "rules").note)
+    assert "The season makes" in notes[0]
+    assert "The season makes" not in notes[1]
+
+
 def test_a_verdict_card_says_how_the_groups_came_about(night: Night, changed: Change) -> None:
     def first(of: Night) -> str:
         return next(block for block in campaigns(of).blocks if isinstance(block, Cards)).items[0].lines[0]

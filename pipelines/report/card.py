@@ -173,7 +173,7 @@ def _limits(night: Night, made: Mapping[str, Any]) -> Section:
     rates = night.base_rates["churned_share"].astype("float64")
     told = [
         "It speaks of customers like those of the dates above; of one who lapsed, or of a new kind, it knows nothing.",
-        "It says what goes together, not what causes what: acting on a reason need not change the outcome.",
+        "It says what goes together: acting on a reason need not change the outcome.",
     ]
     if made["model"] == "churn":
         told.append(

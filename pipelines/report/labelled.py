@@ -13,7 +13,7 @@ _MODELS = {TONIGHT: "The model", BASELINE: "Best single column"}
 _LIMITS = (
     "The judged customers come from the same file, by lot: at a later time the model will be less good than here.",
     "A column that was written down after somebody had left would give the answer away: leave such columns out.",
-    "It says what goes together, not what causes what: acting on a reason need not change the outcome.",
+    "It says what goes together: acting on a reason need not change the outcome.",
     "Customers whom it learned from had told it the answer: their probability is no test of anything.",
 )
 

@@ -74,7 +74,7 @@ def effects_figure(found: Sequence[Row]) -> Figure:
     svg = charts.forest(Title("effects", title, "Mean size of the effect of each theme."), drawn, axis)
     note = (
         "Mean size of what a theme adds to a customer’s log-odds of leaving against the typical customer, with its "
-        "interval. It goes together with leaving; it need not cause it."
+        "interval. It goes together with leaving, and says no more."
     )
     return Figure(title, note, svg)
 

@@ -118,7 +118,7 @@ def _came_true(night: Night) -> Figure:
     return Figure(
         title,
         "Customers scored at past dates whose horizon is over: the share that left, with its interval, and the share "
-        "that was expected to. Whom somebody contacted since may have stayed because of it.",
+        "that was expected to. Whom somebody contacted since may have stayed for that.",
         svg,
     )
 

@@ -25,6 +25,8 @@ from data.errors import UserError
 from data.simulator import simulate
 from pipelines import serve
 
+pytestmark = pytest.mark.slow
+
 # Has a child of its own and does not care about SIGTERM.
 STUBBORN = """
 import signal, subprocess, sys, http.server

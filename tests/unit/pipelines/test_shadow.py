@@ -139,9 +139,9 @@ class TestCards:
             "Ranking (AUC)",
             "The chances mean what they say",
             "The risk is moved most by",
-            "need not cause it",
+            "goes together with leaving, and says no more",
             "o past year covers these weeks",
-            "It says what goes together, not what causes what",
+            "It says what goes together",
         ):
             assert text in html, text
         assert card_page(night, made) == html

@@ -97,7 +97,7 @@ def test_what_moves_the_risk_is_named_by_theme_and_feature(told: Night) -> None:
     assert figure.title == "The risk is moved most by rhythm (mostly orders 28d)."
     assert "0.81  (0.77 to 0.86)" in figure.svg
     assert "spend 84d<" in figure.svg
-    assert "need not cause it" in figure.note
+    assert "goes together with leaving" in figure.note
     assert effects_figure([]).title == "What moves the risk on the whole is not known tonight."
 
 
